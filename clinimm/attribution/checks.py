@@ -1,0 +1,21 @@
+"""Tests of an explanation's own arithmetic; one that fails makes its picture not reliable."""
+
+from clinimm.types import Check
+
+FLOOR = 1e-3
+"""A gap of this many logits is always good enough: below it float32 rounding is all there is to see."""
+
+EFFICIENCY_LIMIT = 1e-3
+
+
+def completeness(total: float, change: float, tolerance: float) -> Check:
+    """The relative gap between what the maps sum to and the `change` of the logit from baseline to case.
+
+    The change is taken as `FLOOR / tolerance` at least, so that the check passes exactly if the gap is within
+    `tolerance` of the change or within `FLOOR` logits, whichever is more."""
+    return Check("completeness", abs(total - change) / max(abs(change), FLOOR / tolerance), tolerance)
+
+
+def efficiency(total: float, logit: float, prior: float) -> Check:
+    """The distance in logits between what the Shapley values sum to and the case's logit above the prior."""
+    return Check("efficiency", abs(total - (logit - prior)), EFFICIENCY_LIMIT)

@@ -1,0 +1,76 @@
+"""One target of one case as a function of its embedded inputs, everything else held fixed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clinimm.attribution.baselines import baseline_batch
+from clinimm.attribution.network import Explainable
+from clinimm.batch import Batch, Tokens
+
+
+@dataclass(frozen=True)
+class Question:
+    """`embedded` and `baseline` have one row each; only the inputs in `used` may vary, the absent are carried along
+    untouched and never differentiated."""
+
+    network: Explainable
+    target_index: int
+    used: tuple[str, ...]
+    embedded: Mapping[str, Tensor]
+    baseline: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor | None]
+    present: Bool[Tensor, "1 m"]
+    quality: Mapping[str, Tensor]
+
+    def logits(self, *varied: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
+        """The target's logit for each row of `varied`, which follow the order of `used`. Carries gradients."""
+        rows = varied[0].shape[0]
+        return self.fused(self.tokens(*varied), self.present.expand(rows, -1))
+
+    def tokens(self, *varied: Float[Tensor, "b ..."]) -> dict[str, Tokens]:
+        rows = varied[0].shape[0]
+        embedded = {name: _repeat(value, rows) for name, value in self.embedded.items()}
+        embedded.update(zip(self.used, varied, strict=True))
+        masks = {name: None if mask is None else _repeat(mask, rows) for name, mask in self.masks.items()}
+        return self.network.encode(embedded, masks, self.present.expand(rows, -1))
+
+    def fused(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:
+        """The target's logit when only the inputs in `present` are looked at."""
+        rows = present.shape[0]
+        quality = {name: _repeat(value, rows) for name, value in self.quality.items()}
+        return self.network.fuse(dict(tokens), present, quality).logits[:, self.target_index]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(modality.name for modality in self.network.modalities)
+
+    @property
+    def prior(self) -> float:
+        return float(self.network.prior[self.target_index])
+
+
+def ask(network: Explainable, batch: Batch, target_index: int) -> Question:
+    """The question of one target of a batch of one. Raises ValueError for any other batch size."""
+    if len(batch) != 1:
+        raise ValueError(f"an explanation is of one case, not of {len(batch)}")
+    with torch.no_grad():
+        embedded = network.embed(batch)
+        baseline = network.embed(baseline_batch(network, batch))
+    return Question(
+        network=network,
+        target_index=target_index,
+        used=tuple(name for name, part in batch.modalities.items() if bool(part.present[0])),
+        embedded=embedded,
+        baseline=baseline,
+        masks={name: part.mask for name, part in batch.modalities.items()},
+        present=batch.present,
+        quality={name: part.quality for name, part in batch.modalities.items()},
+    )
+
+
+def _repeat(row: Tensor, rows: int) -> Tensor:
+    return row.expand(rows, *row.shape[1:])
