@@ -125,7 +125,6 @@ class Model(Section):
     fusion: str = "gate"
     fusion_options: Options = {}
     dropout: float = Field(0.1, ge=0, lt=1)
-    members: int = Field(1, ge=1)
 
 
 class ModalityDropout(Section):

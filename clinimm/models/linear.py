@@ -1,0 +1,76 @@
+"""Encoders for small cohorts: a fixed linear projection fitted on the training cases, then a narrow learned one.
+
+Towers learned from a few hundred cases overfit before the fusion has found anything; principal components do not."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from clinimm.batch import Tokens
+from clinimm.models.encoder import Encoder
+
+
+class EigenImage(Encoder):
+    """One token from the leading principal components of the training images (Turk and Pentland 1991), whitened."""
+
+    mean: Float[Tensor, " p"]
+    basis: Float[Tensor, "p r"]
+
+    def __init__(self, shape: tuple[int, ...], width: int, dropout: float, components: int = 32) -> None:
+        super().__init__()
+        pixels = int(torch.tensor(shape).prod())
+        self.register_buffer("mean", torch.zeros(pixels))
+        self.register_buffer("basis", torch.zeros(pixels, components))
+        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
+
+    @torch.no_grad()
+    def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
+        """Sets mean and whitened basis from training images; components past their rank stay 0."""
+        flat = values.flatten(1)
+        self.mean.copy_(flat.mean(0))
+        _, spread, basis = torch.linalg.svd(flat - self.mean, full_matrices=False)
+        rank = min(self.basis.shape[1], int((spread > 1e-4 * spread[0]).sum()))
+        scale = len(flat) ** 0.5 / spread[:rank]
+        self.basis.zero_()[:, :rank] = basis[:rank].T * scale
+
+    def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
+        token = self.project((embedded.flatten(1) - self.mean) @ self.basis)
+        return Tokens(token[:, None], torch.ones(len(token), 1, dtype=torch.bool, device=token.device))
+
+
+class BagOfWords(Encoder):
+    """One token from latent semantic analysis of the training notes (Deerwester et al. 1990): word pieces weighted by
+    inverse document frequency and projected on the leading singular vectors, summed over the note.
+
+    Differs: a note is scaled by the root of its length, not by its own norm, so that the path from an empty note to the
+    full one is a straight line and an attribution adds up."""
+
+    vectors: Float[Tensor, "v r"]
+
+    def __init__(self, vocabulary: int, width: int, dropout: float, components: int = 32) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(vocabulary, components))
+        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
+
+    @torch.no_grad()
+    def fit(self, values: Int[Tensor, "b n"], mask: Bool[Tensor, "b n"] | None) -> None:
+        """Sets the word vectors from the training notes' ids."""
+        counts = torch.zeros(len(values), len(self.vectors))
+        weight = torch.ones(values.shape) if mask is None else mask.float()
+        counts.scatter_add_(1, values.long(), weight)
+        documents = (counts > 0).float().sum(0)
+        idf = torch.log((1 + len(values)) / (1 + documents)) + 1
+        idf[documents == 0] = 0
+        scaled = counts * idf / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
+        _, spread, basis = torch.linalg.svd(scaled, full_matrices=False)
+        rank = min(self.vectors.shape[1], int((spread > 1e-4 * spread[0]).sum()))
+        self.vectors.zero_()[:, :rank] = idf[:, None] * basis[:rank].T * (len(values) ** 0.5 / spread[:rank])
+
+    def embed(self, values: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
+        return self.vectors[values.long()]
+
+    def forward(self, embedded: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None) -> Tokens:
+        weight = torch.ones_like(embedded[..., 0]) if mask is None else mask.to(embedded.dtype)
+        total = (embedded * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
+        token = self.project(total)
+        return Tokens(token[:, None], torch.ones(len(token), 1, dtype=torch.bool, device=token.device))
