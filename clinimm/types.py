@@ -78,8 +78,11 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Note:
+    """Clean text, as `io.text` makes it; `flags` name what had to be mended on the way."""
+
     text: str
     acquired_at: datetime | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
