@@ -1,0 +1,1 @@
+"""A trained model judged: every subset of its inputs, and honest opponents on the same cases."""
