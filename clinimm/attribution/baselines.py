@@ -15,7 +15,10 @@ from clinimm.batch import Batch, ModalityBatch
 from clinimm.types import Kind
 
 BLUR = 1 / 8
-"""Standard deviation of the image baseline's blur, as a fraction of each side: a lesion does not survive it."""
+"""Standard deviation of the image baseline's blur, as a fraction of each side: a lesion does not survive it.
+
+A flat gray baseline would leave a step at the path's start, since group normalization ignores contrast, and no number
+of steps adds up over a step: on ResNet10 the gap was 0.2-0.4 logits at 512 steps, with the blur 4e-4 at 64-128."""
 
 NAMES = {
     Kind.IMAGE: f"the image itself, blurred (Gaussian, sigma {BLUR:.3g} of each side)",

@@ -17,7 +17,7 @@ from clinimm.choose import choose
 from clinimm.types import Attribution, Check, Kind
 
 FIRST_STEPS = 16
-MAX_STEPS = 512
+MAX_STEPS = 256
 METHOD = "integrated_gradients"
 
 
