@@ -1,36 +1,35 @@
 """A cohort on disk: pictures, notes, a manifest with the labs, and `evidence.json`, the planted truth."""
 
 import csv
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clinimm.choose import choose
-from clinimm.data.synthetic import dicom, volume
 from clinimm.data.synthetic.chance import Stream, generator
-from clinimm.data.synthetic.film import Ellipse, draw_anatomy, draw_film
+from clinimm.data.synthetic.evidence import EVIDENCE, CaseEvidence, Planted, Spans, write_evidence
+from clinimm.data.synthetic.imaging import IMAGING, Imaging
 from clinimm.data.synthetic.labs import SIGNS, UNITS, draw_panel
 from clinimm.data.synthetic.missingness import Missing
-from clinimm.data.synthetic.notes import WrittenNote, write_note
-from clinimm.data.synthetic.plan import KINDS, QUESTIONS, Mechanism, PlannedCase, Recipe, Signal, plan_cohort
+from clinimm.data.synthetic.notes import write_note
+from clinimm.data.synthetic.plan import KINDS, QUESTIONS, Mechanism, PlannedCase, Recipe, plan_cohort
+from clinimm.data.synthetic.region import Ellipse
 from clinimm.errors import ConfigError
 from clinimm.types import Kind
 
-MANIFEST, EVIDENCE = "manifest.csv", "evidence.json"
+MANIFEST = "manifest.csv"
 MECHANISMS = {mechanism.value: mechanism for mechanism in Mechanism}
 MISSING = {missing.value: missing for missing in Missing}
-Signs = Mapping[str, Ellipse]
 
 
 @dataclass(frozen=True)
-class DrawnCase:
-    """A case as it was written: its row of the manifest and its entry in the evidence."""
+class _Written:
+    """What became of one case: its cells of the manifest, and where each target's sign is to be seen."""
 
-    row: dict[str, str]
-    evidence: dict[str, Any]
+    cells: Mapping[str, str]
+    regions: Mapping[str, Ellipse]
+    spans: Mapping[str, Spans]
 
 
 def write_cohort(
@@ -48,14 +47,32 @@ def write_cohort(
     """Writes `n` cases to `out` and returns the path of the manifest; `configs/quickstart.toml` reads it.
 
     `image` is "cr" (a film each, column `cxr`) or "ct" (a folder of slices each, column `ct`). Each input is missing
-    at `rate`, "mcar", "mar" (by site and age) or "mnar" (by what it would have shown), but every case keeps one.
+    at `rate`: "mcar", "mar" (by site and age) or "mnar" (by what it would have shown); every case keeps one.
     `mechanism` ("unique", "redundant", "synergy") holds for all targets; None leaves each its own. A label is wrong
     with probability `label_noise`. `progress(done, n)` is called after each case.
 
-    The same arguments give the same bytes, a larger `n` only adds cases, and changing the missingness changes nothing
-    but what is missing. A cohort that stood in `out` before is replaced. Raises ConfigError for unknown choices and
-    for a folder that holds anything else."""
-    draw_image = choose(IMAGES, image, "image")
+    The same arguments give the same bytes, a larger `n` only adds cases, and other missingness changes nothing but
+    what is missing. A cohort that stood in `out` before is replaced. Raises ConfigError for unknown choices and for a
+    folder that holds anything else."""
+    imaging = choose(IMAGING, image, "image")
+    recipe = _recipe(seed, missing, rate, mechanism, label_noise)
+    if n < 1:
+        raise ConfigError(f"n is {n}", where="synthetic cohort", mend="ask for one case or more")
+    _clear(out)
+    names = {Kind.IMAGE: imaging.column, Kind.TEXT: "note", Kind.TABULAR: "labs"}
+    rows, evidence = [], []
+    for case in plan_cohort(n, recipe):
+        written = _write_case(out, case, seed, imaging)
+        rows.append(_row(case, names, written.cells))
+        evidence.append(_evidence(case, names, written))
+        if progress:
+            progress(len(rows), n)
+    _write_manifest(out / MANIFEST, rows)
+    write_evidence(out / EVIDENCE, _facts(recipe, names), evidence)
+    return out / MANIFEST
+
+
+def _recipe(seed: int, missing: str, rate: float, mechanism: str | None, label_noise: float) -> Recipe:
     recipe = Recipe(
         seed=seed,
         missing=choose(MISSING, missing, "missing"),
@@ -63,136 +80,54 @@ def write_cohort(
         mechanism=None if mechanism is None else choose(MECHANISMS, mechanism, "mechanism"),
         label_noise=label_noise,
     )
-    _check(n, recipe)
-    _clear(out)
-    names = {Kind.IMAGE: INPUT_NAMES[image], Kind.TEXT: "note", Kind.TABULAR: "labs"}
-    drawn = []
-    for case in plan_cohort(n, recipe):
-        drawn.append(_write_case(out, case, recipe, names, draw_image))
-        if progress:
-            progress(len(drawn), n)
-    _write_manifest(out / MANIFEST, [case.row for case in drawn])
-    _write_evidence(out / EVIDENCE, recipe, names, [case.evidence for case in drawn])
-    return out / MANIFEST
-
-
-def _check(n: int, recipe: Recipe) -> None:
-    if n < 1 or recipe.seed < 0:
-        raise ConfigError("needs at least one case and a seed of 0 or more", where="synthetic cohort")
-    if not 0 <= recipe.rate < 1 or not 0 <= recipe.label_noise < 0.5:
+    if seed < 0 or not 0 <= rate < 1 or not 0 <= label_noise < 0.5:
         raise ConfigError(
-            f"rate is {recipe.rate}, label_noise {recipe.label_noise}",
+            f"seed is {seed}, rate {rate}, label_noise {label_noise}",
             where="synthetic cohort",
-            mend="give a rate in [0, 1) and a label_noise in [0, 0.5)",
+            mend="give a seed of 0 or more, a rate in [0, 1) and a label_noise in [0, 0.5)",
         )
+    return recipe
 
 
 def _clear(out: Path) -> None:
-    """Makes `out` an empty folder, if all it holds is an earlier cohort."""
+    """Makes `out` a folder without a cohort, if it holds nothing else. An empty evidence file marks it as ours, so
+    that a run that was cut off can be repeated."""
     if out.is_dir() and any(out.iterdir()) and not (out / EVIDENCE).is_file():
         raise ConfigError("holds something other than a synthetic cohort", where=str(out), mend="name an empty folder")
     for folder in ("images", "notes"):
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    (out / EVIDENCE).write_text("")
 
 
-def _draw_film(out: Path, case: PlannedCase, seed: int) -> tuple[str, Signs]:
-    patient = case.patient
-    anatomy = draw_anatomy(generator(seed, Stream.ANATOMY, patient.number))
-    rng = generator(seed, Stream.IMAGE, patient.number, case.visit)
-    picture = draw_film(rng, anatomy, case.shows(Kind.IMAGE))
-    device = dicom.DEVICES[int(generator(seed, Stream.DEVICE, patient.number, case.visit).integers(len(dicom.DEVICES)))]
-    path = Path("images") / f"{case.case_id}.dcm"
-    dicom.write_film(
-        out / path, picture.brightness, device, patient, f"{seed}/{case.case_id}", case.acquired[Kind.IMAGE]
-    )
-    return path.as_posix(), picture.signs
-
-
-def _draw_volume(out: Path, case: PlannedCase, seed: int) -> tuple[str, Signs]:
-    patient = case.patient
-    build = volume.draw_build(generator(seed, Stream.ANATOMY, patient.number))
-    rng = generator(seed, Stream.IMAGE, patient.number, case.visit)
-    scan = volume.draw_volume(rng, build, case.shows(Kind.IMAGE))
-    order = generator(seed, Stream.DEVICE, patient.number, case.visit).permutation(volume.SHAPE[2])
-    path = Path("images") / case.case_id
-    dicom.write_series(
-        out / path,
-        scan.hounsfield,
-        volume.SPACING_MM,
-        [int(i) for i in order],
-        patient,
-        f"{seed}/{case.case_id}",
-        case.acquired[Kind.IMAGE],
-    )
-    return path.as_posix(), scan.signs
-
-
-IMAGES = {"cr": _draw_film, "ct": _draw_volume}
-INPUT_NAMES = {"cr": "cxr", "ct": "ct"}
-
-
-def _write_case(
-    out: Path,
-    case: PlannedCase,
-    recipe: Recipe,
-    names: Mapping[Kind, str],
-    draw_image: Callable[[Path, PlannedCase, int], tuple[str, Signs]],
-) -> DrawnCase:
-    row = _who_and_when(case, names)
-    places: dict[str, dict[str, Any]] = {target: {} for target in case.signals}
+def _write_case(out: Path, case: PlannedCase, seed: int, imaging: Imaging) -> _Written:
+    """Writes the files of the inputs that are present."""
+    cells: dict[str, str] = {}
+    regions: Mapping[str, Ellipse] = {}
+    spans: Mapping[str, Spans] = {}
+    number, visit = case.patient.number, case.visit
     if Kind.IMAGE in case.present:
-        row[names[Kind.IMAGE]], signs = draw_image(out, case, recipe.seed)
-        _place(places, names[Kind.IMAGE], {t: {"region": vars(e)} for t, e in signs.items()})
+        path, regions = imaging.write(out, case, seed)
+        cells[imaging.column] = path.as_posix()
     if Kind.TEXT in case.present:
-        note = _draw_note(case, recipe.seed)
-        row["note"] = f"notes/{case.case_id}.txt"
-        (out / row["note"]).write_bytes(note.text.encode())
-        _place(places, "note", {t: {"spans": spans} for t, spans in note.spans.items()})
+        rng = generator(seed, Stream.NOTE, number, visit)
+        note = write_note(rng, case.patient.age, case.patient.sex, case.shows(Kind.TEXT), case.decides(Kind.TEXT))
+        path = Path("notes") / f"{case.case_id}.txt"
+        (out / path).write_bytes(note.text.encode())
+        cells["note"], spans = path.as_posix(), note.spans
     if Kind.TABULAR in case.present:
-        panel = _draw_labs(case, recipe.seed)
-        row |= {name: "" if value is None else f"{value:g}" for name, value in panel.items()}
-        _place(places, "labs", {target: {"analytes": found} for target, found in SIGNS.items()})
-    targets = {name: _evidence(signal, names, places[name], case) for name, signal in case.signals.items()}
-    present = [names[kind] for kind in KINDS if kind in case.present]
-    return DrawnCase(row, {"case_id": case.case_id, "present": present, "targets": targets})
+        rng = generator(seed, Stream.LABS, number, visit)
+        panel = draw_panel(rng, case.patient.sex, case.shows(Kind.TABULAR))
+        cells |= {name: f"{value:g}" for name, value in panel.items() if value is not None}
+    return _Written(cells, regions, spans)
 
 
-def _place(places: dict[str, dict[str, Any]], name: str, found: Mapping[str, Any]) -> None:
-    for target, where in found.items():
-        places[target][name] = where
-
-
-def _evidence(
-    signal: Signal, names: Mapping[Kind, str], places: Mapping[str, Any], case: PlannedCase
-) -> dict[str, Any]:
-    """Where a target's signal lies. `sources` decide it, of which `visible` were not hidden."""
-    sources = [names[kind] for kind in KINDS if kind in signal.sources]
-    return {
-        "mechanism": signal.mechanism.value,
-        "truth": signal.truth,
-        "label": signal.label,
-        "sources": sources,
-        "visible": [names[kind] for kind in KINDS if kind in signal.sources and kind in case.present],
-        "on": [names[kind] for kind in KINDS if kind in signal.on],
-        "where": {name: place for name, place in places.items() if name in sources},
-    }
-
-
-def _draw_note(case: PlannedCase, seed: int) -> WrittenNote:
-    rng = generator(seed, Stream.NOTE, case.patient.number, case.visit)
-    return write_note(rng, case.patient.age, case.patient.sex, case.shows(Kind.TEXT), case.decides(Kind.TEXT))
-
-
-def _draw_labs(case: PlannedCase, seed: int) -> dict[str, float | None]:
-    rng = generator(seed, Stream.LABS, case.patient.number, case.visit)
-    return draw_panel(rng, case.patient.sex, case.shows(Kind.TABULAR))
-
-
-def _who_and_when(case: PlannedCase, names: Mapping[Kind, str]) -> dict[str, str]:
-    """The manifest's row so far: everything but the inputs, whose columns stay empty if they are missing."""
+def _row(case: PlannedCase, names: Mapping[Kind, str], cells: Mapping[str, str]) -> dict[str, str]:
+    """The manifest's row. Cells of what is missing are empty."""
     patient = case.patient
     times = {f"{names[k]}_time": case.acquired[k].isoformat() if k in case.present else "" for k in KINDS}
+    inputs = (names[Kind.IMAGE], names[Kind.TEXT], *times, *UNITS)
     return {
         "case_id": case.case_id,
         "patient_id": patient.patient_id,
@@ -200,11 +135,47 @@ def _who_and_when(case: PlannedCase, names: Mapping[Kind, str]) -> dict[str, str
         "site": patient.site,
         "sex": patient.sex,
         "age": str(patient.age),
-        names[Kind.IMAGE]: "",
-        "note": "",
+        **dict.fromkeys(inputs, ""),
         **times,
-        **dict.fromkeys(UNITS, ""),
+        **cells,
         **{name: str(int(signal.label)) for name, signal in case.signals.items()},
+    }
+
+
+def _evidence(case: PlannedCase, names: Mapping[Kind, str], written: _Written) -> CaseEvidence:
+    planted = {target: _planted(case, target, names, written) for target in case.signals}
+    return CaseEvidence(case.case_id, _named(names, case.present), planted)
+
+
+def _planted(case: PlannedCase, target: str, names: Mapping[Kind, str], written: _Written) -> Planted:
+    signal = case.signals[target]
+    visible = case.present & set(signal.sources)
+    return Planted(
+        mechanism=signal.mechanism,
+        truth=signal.truth,
+        label=signal.label,
+        sources=_named(names, signal.sources),
+        visible=_named(names, visible),
+        on=_named(names, signal.on),
+        region=written.regions.get(target) if Kind.IMAGE in visible else None,
+        spans=written.spans.get(target, ()) if Kind.TEXT in visible else (),
+        analytes=SIGNS[target] if Kind.TABULAR in visible else (),
+    )
+
+
+def _named(names: Mapping[Kind, str], kinds: Sequence[Kind] | frozenset[Kind]) -> tuple[str, ...]:
+    return tuple(names[kind] for kind in KINDS if kind in kinds)
+
+
+def _facts(recipe: Recipe, names: Mapping[Kind, str]) -> dict[str, object]:
+    return {
+        "seed": recipe.seed,
+        "missing": recipe.missing.value,
+        "rate": recipe.rate,
+        "mechanism": recipe.mechanism and recipe.mechanism.value,
+        "label_noise": recipe.label_noise,
+        "inputs": list(names.values()),
+        "targets": [question.name for question in QUESTIONS],
     }
 
 
@@ -213,16 +184,3 @@ def _write_manifest(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _write_evidence(path: Path, recipe: Recipe, names: Mapping[Kind, str], cases: Sequence[Mapping[str, Any]]) -> None:
-    record = {
-        "seed": recipe.seed,
-        "missing": recipe.missing.value,
-        "rate": recipe.rate,
-        "label_noise": recipe.label_noise,
-        "inputs": list(names.values()),
-        "targets": [question.name for question in QUESTIONS],
-        "cases": list(cases),
-    }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -34,6 +34,10 @@ class Mechanism(StrEnum):
     SYNERGY = "synergy"
 
 
+SHOWN = {Mechanism.UNIQUE: 1, Mechanism.REDUNDANT: 2}
+"""How many inputs of a positive case show its sign."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A target: how common it is, which inputs can show its sign, which two do in synergy, and the mixture of
@@ -166,12 +170,12 @@ def _draw_signal(rng: np.random.Generator, question: Question, recipe: Recipe) -
     draw, noise, *coins = rng.random(4)
     order = [question.carriers[i] for i in rng.permutation(len(question.carriers))]
     if mechanism is Mechanism.SYNERGY:
-        on = frozenset(k for k, coin in zip(question.pair, coins, strict=True) if coin < SYNERGY_SIGN)
-        sources, truth = question.pair, len(on) == 1
+        sources: tuple[Kind, ...] = question.pair
+        on = frozenset(kind for kind, coin in zip(sources, coins, strict=True) if coin < SYNERGY_SIGN)
+        truth = len(on) == 1
     else:
         truth = bool(draw < question.prevalence)
-        shown = order[: 1 if mechanism is Mechanism.UNIQUE else 2]
-        on = frozenset(shown) if truth else frozenset()
+        on = frozenset(order[: SHOWN[mechanism]] if truth else ())
         sources = tuple(kind for kind in KINDS if kind in on)
     label = truth != bool(noise < recipe.label_noise)
     return Signal(mechanism, truth, label, sources, on)
@@ -208,9 +212,7 @@ def _quiet_share(kind: Kind, recipe: Recipe) -> float:
 
 
 def _on_share(kind: Kind, question: Question, recipe: Recipe) -> float:
-    shown = {
-        Mechanism.UNIQUE: question.prevalence * (kind in question.carriers) / len(question.carriers),
-        Mechanism.REDUNDANT: question.prevalence * (kind in question.carriers) * 2 / len(question.carriers),
-        Mechanism.SYNERGY: SYNERGY_SIGN * (kind in question.pair),
-    }
+    each = question.prevalence * (kind in question.carriers) / len(question.carriers)
+    shown = {mechanism: each * inputs for mechanism, inputs in SHOWN.items()}
+    shown[Mechanism.SYNERGY] = SYNERGY_SIGN * (kind in question.pair)
     return sum(weight * shown[mechanism] for mechanism, weight in recipe.mixture(question).items())

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from clinimm.data.synthetic.film import Ellipse
+from clinimm.data.synthetic.region import Ellipse
 
 SHAPE = (64, 64, 32)
 SPACING_MM = (5.0, 5.0, 10.0)
@@ -28,10 +28,10 @@ class Build:
 
 @dataclass(frozen=True)
 class Scan:
-    """The volume, and where each target's sign was drawn."""
+    """The volume, and where the targets' signs are to be seen: the heart always, a patch if there is one."""
 
     hounsfield: Volume
-    signs: dict[str, Ellipse]
+    regions: dict[str, Ellipse]
 
 
 def draw_build(rng: np.random.Generator) -> Build:
@@ -50,15 +50,18 @@ def draw_volume(rng: np.random.Generator, build: Build, shown: frozenset[str]) -
     body = _body(x, y, z, build)
     lungs = _lungs(x, y, z, build)
     volume = np.where(body, TISSUE, AIR)
-    volume = np.where(lungs, LUNG + 60 * (y + 0.3), volume)
+    strands = np.clip(gaussian_filter(rng.standard_normal(SHAPE), 0.8) * 6 - 1.3, 0, 1)
+    volume = np.where(lungs, LUNG + 60 * (y + 0.3) + 320 * strands, volume)
     if "pneumonia" in shown:
         cloud = np.clip(1.6 * (1 - patch.distance(x, y, z)), 0, 1)
         volume = np.where(lungs, volume + cloud * (PATCH - LUNG), volume)
     volume = np.where(heart.distance(x, y, z) < 1, BLOOD, volume)
+    volume = np.where(_airway(x, y, z), AIR + 20, volume)
     volume = np.where(_bones(x, y, z, build) & body & ~lungs, BONE, volume)
     grain = gaussian_filter(rng.standard_normal(SHAPE), (0.6, 0.6, 0)) * 45
-    balls = {"pneumonia": patch, "heart_failure": heart}
-    return Scan(gaussian_filter(volume, 0.5) + grain, {t: balls[t].in_voxels(x, y, z) for t in balls if t in shown})
+    balls = {"heart_failure": heart} | ({"pneumonia": patch} if "pneumonia" in shown else {})
+    regions = {target: ball.in_voxels(x, y, z) for target, ball in balls.items()}
+    return Scan(gaussian_filter(volume, 0.5) + grain, regions)
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,12 @@ class _Ball:
         return Ellipse(
             tuple(round((c - float(a[0])) / s, 1) for c, a, s in zip(center, axes, steps, strict=True)),
             tuple(round(r / s, 1) for r, s in zip(radii, steps, strict=True)),
+            SHAPE,
         )
 
 
 def _draw_patch(rng: np.random.Generator, build: Build) -> _Ball:
-    side = rng.choice([-1.0, 1.0])
+    side = float(rng.choice([-1.0, 1.0]))
     center = (side * build.breadth * rng.uniform(0.50, 0.62), rng.uniform(0.0, 0.22), rng.uniform(0.35, 0.7))
     radius = rng.uniform(0.17, 0.23)
     return _Ball(center, (radius, radius, radius * 0.7))
@@ -102,6 +106,11 @@ def _lungs(x: Volume, y: Volume, z: Volume, build: Build) -> np.ndarray:
     along = (y - 0.02) / (build.depth * 0.80)
     dome = 0.20 - 0.16 * (across**2 + along**2)
     return (across**2 + along**2 < narrow**2) & (z > dome)
+
+
+def _airway(x: Volume, y: Volume, z: Volume) -> np.ndarray:
+    """The trachea, down to where it forks."""
+    return ((x / 0.065) ** 2 + ((y - 0.04) / 0.065) ** 2 < 1) & (z > 0.62)
 
 
 def _bones(x: Volume, y: Volume, z: Volume, build: Build) -> np.ndarray:
