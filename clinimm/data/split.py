@@ -38,10 +38,15 @@ def folds(
     if column:
         fold_of = _given(cases, column)
     elif n and n > 1:
-        fold_of = _drawn(cases, {str(fold): 1 / n for fold in range(n)}, seed)
+        fold_of = patient_folds(cases, n, seed)
     else:
         raise ConfigError("folds need a column or a number over 1", where="folds", mend="set data.fold_column")
     return [_without(cases, fold_of, fold, val, seed) for fold in sorted(set(fold_of.values()), key=_in_order)]
+
+
+def patient_folds(cases: Sequence[Case], n: int, seed: int = 0) -> dict[str, str]:
+    """The fold of each patient, "0" to str(n - 1): alike in size and in rates of the first target."""
+    return _drawn(cases, {str(fold): 1 / n for fold in range(n)}, seed)
 
 
 def _in_order(fold: str) -> tuple[int, str]:

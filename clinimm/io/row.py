@@ -89,13 +89,21 @@ class Row:
         return tuple(file for name in names for file in self._listed(column, folder / name, root))
 
     def _listed(self, column: str, path: Path, root: Path) -> list[Path]:
-        if not path.resolve().is_relative_to(root):
+        try:
+            files = _regular_files(path)
+            inside = all(file.resolve().is_relative_to(root) for file in (path, *files))
+        except (OSError, ValueError):  # too long a name, a NUL in it, a folder we may not list
+            files, inside = [], True
+        if not inside:
             self.fault("file_outside", "names a file outside the data folder", column, "move the file into it")
             return []
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        files = [file for file in files if file.is_file() and not file.name.startswith(".")]
         if not files:
             self.fault("file_missing", "names a file that is not there", column, "check the path")
-        if any(file.is_symlink() and not file.resolve().is_relative_to(root) for file in files):
-            self.fault("file_outside", "names a file outside the data folder", column, "move the file into it")
         return files
+
+
+def _regular_files(path: Path) -> list[Path]:
+    """The file itself, or the visible files of a directory by name."""
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    return [path] if path.is_file() else []

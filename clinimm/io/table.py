@@ -37,10 +37,12 @@ def read_table(path: Path) -> Table:
 
 
 def _read_csv(path: Path) -> Table:
+    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
     try:
-        lines = list(csv.reader(io.StringIO(_decoded(path), newline=""), strict=True))
+        lines = list(reader)
     except csv.Error:  # its message may quote a cell
-        raise _unreadable(path, "not_csv", "is not CSV", mend="check its quotes") from None
+        what = f"is not CSV at line {reader.line_num}, or a cell is over {csv.field_size_limit():,} characters"
+        raise _unreadable(path, "not_csv", what, mend="check its quotes") from None
     if not lines:
         raise _unreadable(path, "table_empty", "is empty", mend="start with a line of column names")
     columns = tuple(name.strip() for name in lines[0])

@@ -3,8 +3,10 @@
 Source: The Unified Code for Units of Measure, version 2.2, https://ucum.org/ucum. Differs where following it would
 guess: moles, equivalents, osmoles, international and other arbitrary units each are a dimension of their own, and so
 are the annotations of `MEANINGFUL`. UCUM makes 1 eq = 1 mol, which is wrong for calcium, and gives {FEU} and {DDU} no
-meaning, though D-dimer differs twofold between them. Other annotations mean nothing, as in UCUM."""
+meaning, though D-dimer differs twofold between them. A ratio of substances is a dimension too: HbA1c of 7.5 % is
+58 mmol/mol, not 75. Other annotations mean nothing, as in UCUM."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,18 +50,24 @@ def parse(text: str) -> Unit:
     unit = _term(tokens)
     if tokens:
         raise _unknown()
-    return unit
+    return unit if unit.dimension or "mol" not in text else unit * _base(("mol/mol", 1))
 
 
 def convert(value: float, source: Unit, target: Unit) -> float:
-    """`value`, given in `source`, in `target`, rounded once at the end. Raises InputError `unit_incompatible`."""
+    """`value`, given in `source`, in `target`: exact arithmetic, rounded once, infinite if too large for a float.
+
+    Raises InputError `unit_incompatible`."""
     if source.dimension != target.dimension:
         raise InputError(
             "unit_incompatible", "the unit measures another quantity", mend="report it in a unit of its own"
         )
     if source == target:
         return value
-    return float((Fraction(value) * source.factor + source.offset - target.offset) / target.factor)
+    exact = (Fraction(value) * source.factor + source.offset - target.offset) / target.factor
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
 
 
 def _base(*powers: tuple[str, int], factor: Fraction | int = 1) -> Unit:
