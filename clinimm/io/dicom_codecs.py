@@ -1,0 +1,161 @@
+"""One compressed frame to an array, each transfer syntax by the decoder that reads it right.
+
+gdcm stands only where it is the one free decoder; what pydicom's plugins cannot read is decoded by ourselves: 1-bit
+RLE, deflated frames and 12-bit JPEG Extended."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.uid import UID
+from rle.rle import decode_segment  # type: ignore[import-not-found]
+
+from clinimm.errors import DamagedInput, UnsupportedInput
+from clinimm.io.codestream import Codestream, read_codestream
+from clinimm.io.dicom_header import Instance, named_uid
+from clinimm.io.dicom_layout import Layout
+from clinimm.io.inflate import RAW, inflate
+
+Frame = Shaped[np.ndarray, "h w"] | Shaped[np.ndarray, "h w 3"]
+
+JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+DEFLATED_FRAMES, RLE = "1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.5"
+RLE_MOST = 64  # a run of 128 equal bytes takes two
+
+
+def check_syntax(instance: Instance) -> None:
+    """Raises UnsupportedInput `unsupported_transfer_syntax`, by name, where there is no decoder."""
+    if instance.encapsulated and instance.syntax not in DECODERS:
+        name = named_uid(str(instance.syntax)) or "an unregistered one"
+        raise UnsupportedInput("unsupported_transfer_syntax", f"no decoder for {name}", where=instance.where)
+
+
+def decode_frame(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+    """The samples as stored, and the photometric interpretation they came out in.
+
+    Raises DamagedInput where the frame is not what was declared."""
+    stream = read_codestream(frame)
+    if stream is not None and (stream.rows, stream.columns) != (layout.rows, layout.columns):
+        raise DamagedInput("size_mismatch", "its compressed frame has another size than declared", where=instance.where)
+    return DECODERS[instance.syntax](frame, instance, layout)
+
+
+def _with_plugin(plugin: str) -> Callable[[bytes, Instance, Layout], tuple[Frame, str]]:
+    def decode(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+        array, properties = get_decoder(instance.syntax).as_array(
+            encapsulate([frame], has_bot=False), index=0, raw=True, decoding_plugin=plugin, **_options(layout)
+        )
+        return array, str(properties["photometric_interpretation"])
+
+    return decode
+
+
+def _options(layout: Layout) -> dict[str, Any]:
+    return {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": layout.samples,
+        "planar_configuration": layout.planar,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "pixel_representation": int(layout.signed),
+        "photometric_interpretation": layout.photometric,
+        "pixel_keyword": "PixelData",
+    }
+
+
+def _rle(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+    if layout.frame_bits // 8 > RLE_MOST * len(frame):
+        raise DamagedInput("truncated_pixels", "its run-length bytes cannot fill the picture", where=instance.where)
+    if layout.allocated > 1:
+        return _with_plugin("pylibjpeg")(frame, instance, layout)
+    packed = np.frombuffer(decode_segment(frame[64:]), np.uint8)
+    return _unpacked(packed, instance, layout), layout.photometric
+
+
+def _deflated(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+    size = (layout.frame_bits + 7) // 8
+    packed = np.frombuffer(inflate(frame, RAW, size + 1, instance.where), np.uint8)
+    if layout.allocated == 1:
+        return _unpacked(packed, instance, layout), layout.photometric
+    _check_size(packed.size, size, instance)
+    shape = (layout.rows, layout.columns, layout.samples)[: 2 + (layout.samples > 1)]
+    return packed[:size].view(layout.dtype.newbyteorder("<")).reshape(shape), layout.photometric
+
+
+def _unpacked(packed: Shaped[np.ndarray, " bytes"], instance: Instance, layout: Layout) -> Shaped[np.ndarray, "h w"]:
+    bits = np.unpackbits(packed, bitorder="little")
+    _check_size(bits.size, layout.rows * layout.columns, instance)
+    return bits[: layout.rows * layout.columns].reshape(layout.rows, layout.columns)
+
+
+def _check_size(actual: int, expected: int, instance: Instance) -> None:
+    if actual < expected:
+        raise DamagedInput("truncated_pixels", "its compressed frame ends too early", where=instance.where)
+
+
+def _jpeg_extended(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+    """8 bits by Pillow; 12 bits by gdcm, which pydicom does not let through."""
+    stream = read_codestream(frame)
+    if stream is not None and stream.precision == 8:
+        return _with_plugin("pillow")(frame, instance, layout)
+    return _with_gdcm(frame, instance, layout)
+
+
+def _with_gdcm(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
+    """gdcm told the precision of the codestream, not of the header: told otherwise it misreads 12-bit JPEG."""
+    stream = read_codestream(frame)
+    if stream is None or stream.components != layout.samples:
+        raise DamagedInput("bad_codestream", "its JPEG markers cannot be followed", where=instance.where)
+    raw = _gdcm_bytes(frame, instance.syntax, stream, layout)
+    dtype = np.dtype(np.uint8 if stream.precision <= 8 else np.uint16)
+    shape = (layout.rows, layout.columns, layout.samples)[: 2 + (layout.samples > 1)]
+    _check_size(len(raw), prod(shape) * dtype.itemsize, instance)
+    array = np.frombuffer(raw, dtype, count=prod(shape)).reshape(shape)
+    return array.view(layout.dtype) if array.dtype.itemsize == layout.dtype.itemsize else array, layout.photometric
+
+
+def _gdcm_bytes(frame: bytes, syntax: UID, stream: Codestream, layout: Layout) -> bytes:
+    import gdcm
+
+    fragment = gdcm.Fragment()
+    fragment.SetByteStringValue(frame)
+    fragments = gdcm.SequenceOfFragments.New()
+    fragments.AddFragment(fragment)
+    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    element.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((layout.columns, layout.rows, 1))
+    image.SetDataElement(element)
+    kind = gdcm.PhotometricInterpretation.GetPIType(layout.photometric)
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
+    bits = 8 if stream.precision <= 8 else 16
+    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, bits, stream.precision, stream.precision - 1, 0))
+    # gdcm hands its bytes over as a str
+    return bytes(image.GetBuffer().encode("utf-8", "surrogateescape"))
+
+
+_OPENJPEG = _with_plugin("pylibjpeg")
+DECODERS: dict[str, Callable[[bytes, Instance, Layout], tuple[Frame, str]]] = {
+    JPEG_BASELINE: _with_plugin("pillow"),
+    JPEG_EXTENDED: _jpeg_extended,
+    "1.2.840.10008.1.2.4.55": _with_gdcm,
+    "1.2.840.10008.1.2.4.57": _with_plugin("gdcm"),
+    "1.2.840.10008.1.2.4.70": _with_plugin("gdcm"),
+    "1.2.840.10008.1.2.4.80": _with_plugin("pyjpegls"),
+    "1.2.840.10008.1.2.4.81": _with_plugin("pyjpegls"),
+    "1.2.840.10008.1.2.4.90": _OPENJPEG,
+    "1.2.840.10008.1.2.4.91": _OPENJPEG,
+    "1.2.840.10008.1.2.4.201": _OPENJPEG,
+    "1.2.840.10008.1.2.4.202": _OPENJPEG,
+    "1.2.840.10008.1.2.4.203": _OPENJPEG,
+    RLE: _rle,
+    DEFLATED_FRAMES: _deflated,
+}

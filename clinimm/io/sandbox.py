@@ -1,0 +1,216 @@
+"""Reading files that are not trusted, in limited child processes: what kills a decoder kills one input, not us."""
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from struct import Struct
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
+from clinimm.io.scan_types import Limits, Orientation, Scan, WindowChoice
+
+LENGTHS = Struct("<IQ")
+FAILURES = {error.__name__: error for error in (InputError, UnsupportedInput, DamagedInput, ResourceLimit)}
+START_SECONDS = 60.0
+HEADER_BYTES = 1 << 24
+# Secrets live in the environment; a decoder needs none of it but where Python finds its modules.
+KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
+
+
+class ChildLostError(Exception):
+    """The child died, hung or spoke nonsense."""
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What a child may use: address space, seconds of one read (of processor and of the clock), and how many inputs
+    it reads before a fresh one takes over."""
+
+    memory_bytes: int = 2 << 30
+    seconds: float = 30.0
+    inputs_per_child: int = 500
+    limits: Limits = field(default_factory=Limits)
+
+
+class Child:
+    """One process and the socket to it. Not thread-safe: a Sandbox hands it to one reader at a time."""
+
+    def __init__(self, confinement: Confinement) -> None:
+        self.owner, self.reads = os.getpid(), 0
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "clinimm.io.sandbox_child"],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                cwd="/",
+            )
+        try:
+            self.abilities, _ = self._exchange(asdict(confinement), START_SECONDS)
+        except BaseException:
+            self.end()
+            raise
+
+    def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytearray]:
+        """The answer and its pixels. Raises ChildLostError; the child is then of no more use."""
+        self.reads += 1
+        return self._exchange(request, seconds)
+
+    def end(self) -> None:
+        """Kill the process, unless it is that of the one we were forked from; then only let go of the socket."""
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+        self.socket.close()
+
+    def _exchange(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytearray]:
+        deadline = time.monotonic() + seconds
+        try:
+            self.socket.settimeout(seconds)
+            self.socket.sendall(json.dumps(message).encode() + b"\n")
+            header_bytes, pixel_bytes = LENGTHS.unpack(self._exactly(LENGTHS.size, deadline))
+            if header_bytes > HEADER_BYTES or pixel_bytes > 4 * Limits().voxels:
+                raise ChildLostError
+            return json.loads(self._exactly(header_bytes, deadline)), self._exactly(pixel_bytes, deadline)
+        except OSError as error:
+            raise ChildLostError from error
+
+    def _exactly(self, count: int, deadline: float) -> bytearray:
+        buffer = bytearray(count)
+        rest = memoryview(buffer)
+        while len(rest):
+            self.socket.settimeout(max(1e-3, deadline - time.monotonic()))
+            got = self.socket.recv_into(rest)
+            if not got:
+                raise ChildLostError
+            rest = rest[got:]
+        return buffer
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    modules = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    return {**kept, "PYTHONPATH": modules, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+class Sandbox:
+    """`read` as scan.read_scan does, in a child that has limits; safe to call from many threads.
+
+    Children start when first needed and end with `close`, or with this process. A process forked from this one gets
+    children of its own."""
+
+    def __init__(self, confinement: Confinement | None = None, *, processes: int = 1) -> None:
+        self.confinement, self.processes = confinement or Confinement(), processes
+        self._renew()
+
+    def read(self, paths: Sequence[Path], window: WindowChoice = "voi", *, at_least: int | None = None) -> Scan:
+        """The scan in `paths`. Raises InputError as read_scan does, and ResourceLimit `decode_resource_limit` where
+        reading took more memory or time than allowed, or killed its process."""
+        request = {"paths": [os.path.abspath(path) for path in paths], "window": window, "at_least": at_least}
+        where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+        try:
+            with self._child() as child:
+                answer, pixels = child.ask(request, self.confinement.seconds)
+        except ChildLostError:
+            raise ResourceLimit(
+                "decode_resource_limit", "its decoder died, hung or took too much memory", where=where
+            ) from None
+        if "failed" in answer:
+            raise FAILURES[answer["failed"]](
+                answer["code"], answer["what"], where=answer.get("where") or where, mend=answer.get("mend", "")
+            )
+        return _scan(answer, pixels)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The children that live now."""
+        return tuple(child.process.pid for child in self._children)
+
+    def close(self) -> None:
+        """End every child. A later `read` starts a new one."""
+        self._finalizer()
+        self._renew()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (self.confinement, self.processes)
+
+    def _renew(self) -> None:
+        self._owner = os.getpid()
+        self._children: set[Child] = set()
+        # The last one used is the next one taken, so that a quiet pool keeps few processes.
+        self._slots: queue.LifoQueue[Child | None] = queue.LifoQueue()
+        for _ in range(self.processes):
+            self._slots.put(None)
+        self._finalizer = weakref.finalize(self, _end_all, self._children)
+
+    @contextmanager
+    def _child(self) -> Iterator[Child]:
+        """A child that is nobody else's for the while. After an error of any kind it is not used again."""
+        if self._owner != os.getpid():
+            self._renew()
+        slots, children = self._slots, self._children
+        child = slots.get()
+        kept: Child | None = None
+        try:
+            if child is None:
+                child = Child(self.confinement)
+                children.add(child)
+            yield child
+            if child.reads < self.confinement.inputs_per_child and child in children:
+                kept = child
+        finally:
+            if child is not None and kept is None:
+                children.discard(child)
+                child.end()
+            slots.put(kept)
+
+
+def _end_all(children: set[Child]) -> None:
+    while children:
+        children.pop().end()
+
+
+def _remade(confinement: Confinement, processes: int) -> Sandbox:
+    return Sandbox(confinement, processes=processes)
+
+
+def _scan(answer: dict[str, Any], pixels: bytearray) -> Scan:
+    shape = tuple(answer["shape"])
+    stored = np.frombuffer(pixels, np.float32).reshape(shape)
+    orientation = answer["orientation"]
+    return Scan(
+        pixels=stored if len(shape) == 2 else np.moveaxis(stored, 0, -1),
+        spacing_mm=None if answer["spacing_mm"] is None else tuple(answer["spacing_mm"]),
+        orientation=None if orientation is None else Orientation(**_tuples(orientation)),
+        facts=answer["facts"],
+        flags=tuple(answer["flags"]),
+    )
+
+
+def _tuples(orientation: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists alone; the affine is a tuple of tuples again."""
+    affine = orientation.pop("affine")
+    vectors = {name: tuple(vector) for name, vector in orientation.items()}
+    return {**vectors, "affine": None if affine is None else tuple(tuple(row) for row in affine)}
