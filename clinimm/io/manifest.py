@@ -145,8 +145,8 @@ class _Reader:
         try:
             if not source.files:
                 return clean_note(row.cells[source.column], acquired_at)
-            paths = row.files(source.column, self.folder, self.root)
-            return read_note(paths[0], acquired_at) if paths else _NOT_PROVIDED
+            path = row.file(source.column, self.folder, self.root)
+            return read_note(path, acquired_at) if path else _NOT_PROVIDED
         except InputError as error:
             return _refused(error)
 

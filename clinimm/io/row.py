@@ -86,24 +86,32 @@ class Row:
     def files(self, column: str, folder: Path, root: Path) -> tuple[Path, ...]:
         """The files that a cell names: paths under `folder` apart by ";", a directory standing for the files in it."""
         names = [name.strip() for name in self.text(column).split(";") if name.strip()]
-        return tuple(file for name in names for file in self._listed(column, folder / name, root))
+        return self._found(column, [folder / name for name in names], root)
 
-    def _listed(self, column: str, path: Path, root: Path) -> list[Path]:
-        try:
-            files = _regular_files(path)
-            inside = all(file.resolve().is_relative_to(root) for file in (path, *files))
-        except (OSError, ValueError):  # too long a name, a NUL in it, a folder we may not list
-            files, inside = [], True
-        if not inside:
+    def file(self, column: str, folder: Path, root: Path) -> Path | None:
+        """The one file that a cell names."""
+        files = self._found(column, [folder / self.text(column)], root) if self.text(column) else ()
+        return files[0] if files else None
+
+    def _found(self, column: str, paths: list[Path], root: Path) -> tuple[Path, ...]:
+        """Every file of `paths`, or none and one fault."""
+        listed = [_files_at(path, root) for path in paths]
+        if None in listed:
             self.fault("file_outside", "names a file outside the data folder", column, "move the file into it")
-            return []
-        if not files:
+            return ()
+        if [] in listed:
             self.fault("file_missing", "names a file that is not there", column, "check the path")
-        return files
+            return ()
+        return tuple(file for files in listed for file in files or ())
 
 
-def _regular_files(path: Path) -> list[Path]:
-    """The file itself, or the visible files of a directory by name."""
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    return [path] if path.is_file() else []
+def _files_at(path: Path, root: Path) -> list[Path] | None:
+    """The file itself, or the visible files of a directory by name; None if one of them is outside `root`."""
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        else:
+            files = [path] if path.is_file() else []
+        return files if all(file.resolve().is_relative_to(root) for file in (path, *files)) else None
+    except (OSError, ValueError):  # too long a name, a NUL in it, a folder we may not list
+        return []

@@ -1,0 +1,160 @@
+"""`clinimm data`: check what a cohort holds, decode its images, write a synthetic one."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from clinimm.data.decode import Outcome, Picture
+    from clinimm.errors import ManifestError
+
+app = typer.Typer(no_args_is_help=True, help="Check a cohort, decode its images, write a synthetic one.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Advance = Callable[[int, int], None]
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="A CSV or Parquet file with one row per case.")],
+    config: Annotated[Path | None, typer.Option(help="Names the columns; by default the quickstart's do.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds all files; by default the manifest's.")] = None,
+    as_json: AsJson = False,
+    decode: Annotated[bool, typer.Option("--decode", help="Read every image too, out of process.")] = False,
+) -> None:
+    """Say what a cohort holds and lacks, and whether what is missing tells the label by itself.
+
+    Exit code 1 if the manifest has faults: each is listed with its row and column."""
+    from clinimm.config import ImageInput, load
+    from clinimm.data.check import check_cohort
+    from clinimm.data.check_tables import headline, tables
+    from clinimm.data.cohort import read_cohort
+    from clinimm.data.decode import pictures_of
+    from clinimm.errors import ManifestError
+
+    settings = load(config or _quickstart())
+    try:
+        cases = read_cohort(settings, data or manifest.parent, manifest)
+    except ManifestError as error:
+        _show_faults(error, as_json)
+        raise typer.Exit(1) from None
+    found = check_cohort(cases, settings.modalities(), settings.target_names)
+    windows = {name: section.window for name, section in settings.inputs.items() if isinstance(section, ImageInput)}
+    outcomes = _read_all(pictures_of(cases, windows)) if decode else []
+    if as_json:
+        _print_json(found.record() | ({"images": _record(outcomes)} if decode else {}))
+        return
+    _print(headline(found), *tables(found), *(_decoding(outcomes) if decode else []))
+    _print(*(f"Warning: {warning}" for warning in found.warnings))
+
+
+@app.command()
+def decode(
+    paths: Annotated[list[Path], typer.Argument(help="Image files, or folders of them: each file by itself.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read each image in a child process with limits, and say which can be used and why others cannot."""
+    from clinimm.data.decode import pictures_under
+
+    outcomes = _read_all(pictures_under(paths))
+    if as_json:
+        _print_json(_record(outcomes))
+    else:
+        _print(*_decoding(outcomes))
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="An empty folder, or one that holds an older synthetic cohort.")],
+    n: Annotated[int, typer.Option("--n", help="Number of cases.")] = 400,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    image: Annotated[str, typer.Option(help="cr: a film for each case; ct: a small volume.")] = "cr",
+    missing: Annotated[str, typer.Option(help="mcar, mar (by site and age) or mnar (by what it would show).")] = "mcar",
+    rate: Annotated[float, typer.Option(help="Share of each input that is missing.")] = 0.15,
+    mechanism: Annotated[str | None, typer.Option(help="unique, redundant or synergy; by default a mixture.")] = None,
+    label_noise: Annotated[float, typer.Option(help="Share of labels that are wrong.")] = 0.02,
+) -> None:
+    """Write a synthetic cohort with planted truth: DICOM, notes, labs, a manifest, and evidence.json beside it."""
+    from clinimm.data.synthetic import write_cohort
+
+    with _progress("writing cases") as advance:
+        manifest = write_cohort(
+            out,
+            n=n,
+            seed=seed,
+            image=image,
+            missing=missing,
+            rate=rate,
+            mechanism=mechanism,
+            label_noise=label_noise,
+            progress=advance,
+        )
+    _print(f"wrote {n} cases: {manifest}")
+
+
+def _quickstart() -> Path:
+    from clinimm import paths
+
+    return paths.shipped(paths.__file__, "configs") / "quickstart.toml"
+
+
+def _read_all(pictures: list["Picture"]) -> list["Outcome"]:
+    from clinimm.data.decode import decode
+    from clinimm.io.sandbox import Sandbox
+
+    outcomes = []
+    with Sandbox() as sandbox, _progress("reading images") as advance:
+        for outcome in decode(pictures, sandbox):
+            outcomes.append(outcome)
+            advance(len(outcomes), len(pictures))
+    return outcomes
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Advance]:
+    """A bar on standard error, with the time that is left; call it with what is done and the total."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _record(outcomes: list["Outcome"]) -> dict[str, Any]:
+    from clinimm.data.decode import tally
+
+    return {"counts": tally(outcomes), "outcomes": [asdict(outcome) for outcome in outcomes]}
+
+
+def _decoding(outcomes: list["Outcome"]) -> list[Any]:
+    """A table of codes, and a line for every image that was refused."""
+    from clinimm.data.check_tables import counts_table
+    from clinimm.data.decode import READABLE, tally
+
+    refused = [f"{one.name}: {one.code}: {one.what}" for one in outcomes if one.code != READABLE]
+    return [counts_table("Images", tally(outcomes), len(outcomes)), *refused]
+
+
+def _show_faults(error: "ManifestError", as_json: bool) -> None:
+    if as_json:
+        _print_json({"faults": [asdict(fault) for fault in error.faults]})
+    else:
+        _print(str(error))
+
+
+def _print_json(record: dict[str, Any]) -> None:
+    typer.echo(json.dumps(record, indent=2))
+
+
+def _print(*parts: Any) -> None:
+    from rich.console import Console
+
+    for part in parts:
+        Console(soft_wrap=True).print(part, markup=False, highlight=False)
