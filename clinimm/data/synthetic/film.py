@@ -127,9 +127,9 @@ def _soft_tissue(grid: Grid, heart: Map) -> Map:
     u, v = grid.u, grid.v
     abdomen = _edge(v - 0.80 - 0.05 * u, 0.03)
     mediastinum = np.exp(-(((u / 0.16) ** 2) ** 2)) * (0.75 + 0.25 * v)
-    knob = _blob(grid, (0.17, 0.33), (0.085, 0.05), 4)
+    knob = _blob(grid, (0.17, 0.33), (0.085, 0.05), 4.0)
     trachea = np.exp(-((u / 0.045) ** 2)) * _edge(0.34 - v, 0.02)
-    bubble = _blob(grid, (0.42, 0.90), (0.16, 0.05), 3) * abdomen
+    bubble = _blob(grid, (0.42, 0.90), (0.16, 0.05), 3.0) * abdomen
     dense = np.maximum(np.maximum(heart * 0.85, mediastinum), knob * 0.8)
     wall = 0.34 + 0.24 * np.sqrt(np.clip(1.12 - u * u, 0.05, 1))
     lung = grid.lungs * (1 - 0.97 * dense)
@@ -181,9 +181,9 @@ def _bystanders(rng: np.random.Generator, grid: Grid) -> Map:
     bright = np.zeros_like(grid.u)
     for _ in range(int(rng.integers(0, 4))):
         spot = (float(rng.choice([-1, 1])) * rng.uniform(0.84, 0.9), rng.uniform(0.3, 0.8))
-        bright += 0.22 * _blob(grid, spot, (0.035, 0.025), 6)
+        bright += 0.22 * _blob(grid, spot, (0.035, 0.025), 6.0)
     if rng.random() < 0.3:
-        bright += 0.16 * _blob(grid, (float(rng.choice([-1, 1])) * 0.3, 0.93), (0.12, 0.04), 3)
+        bright += 0.16 * _blob(grid, (float(rng.choice([-1, 1])) * 0.3, 0.93), (0.12, 0.04), 3.0)
     return bright * (1 - grid.lungs)
 
 

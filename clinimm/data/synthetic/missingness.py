@@ -5,12 +5,15 @@ Source of the three kinds: Rubin 1976, "Inference and missing data"."""
 import math
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 
 import numpy as np
 
 from clinimm.types import Kind
 
 STRENGTH = 1.2
+Leans = tuple[tuple[float, float], ...]
+"""A population: each leaning toward being hidden, and its share."""
 
 
 class Missing(StrEnum):
@@ -21,9 +24,9 @@ class Missing(StrEnum):
     MNAR = "mnar"
 
 
-def hidden_probability(lean: float, rate: float, leans: Mapping[float, float]) -> float:
-    """Chance that an input is hidden: logistic in `lean`, with the offset that makes the mean over `leans` (value to
-    its share of the population) equal `rate`."""
+def hidden_probability(lean: float, rate: float, leans: Leans) -> float:
+    """Chance that an input is hidden: logistic in `lean`, with the offset that makes its mean over the population
+    equal `rate`."""
     if rate <= 0:
         return 0.0
     return _logistic(_offset(rate, leans) + STRENGTH * lean)
@@ -37,12 +40,13 @@ def draw_present(rng: np.random.Generator, hidden: Mapping[Kind, float], always_
     return present or (frozenset({spared}) if always_one else present)
 
 
-def _offset(rate: float, leans: Mapping[float, float]) -> float:
+@cache
+def _offset(rate: float, leans: Leans) -> float:
     """Bisection: the mean is monotone in the offset."""
     low, high = -40.0, 40.0
     for _ in range(60):
         middle = (low + high) / 2
-        mean = sum(share * _logistic(middle + STRENGTH * lean) for lean, share in leans.items())
+        mean = sum(share * _logistic(middle + STRENGTH * lean) for lean, share in leans)
         low, high = (middle, high) if mean < rate else (low, middle)
     return (low + high) / 2
 

@@ -11,13 +11,14 @@ from math import prod
 import numpy as np
 
 from clinimm.data.synthetic.chance import Stream, generator
-from clinimm.data.synthetic.missingness import Missing, draw_present, hidden_probability
+from clinimm.data.synthetic.missingness import Leans, Missing, draw_present, hidden_probability
 from clinimm.types import Kind
 
 KINDS = (Kind.IMAGE, Kind.TEXT, Kind.TABULAR)
 SITES = ("north", "harbor", "valley")
 SITE_LEAN = {"north": -1.0, "harbor": 0.0, "valley": 1.0}
 AGES = (25, 90)
+OLD, AGE_LEAN = 58, 0.5
 SYNERGY_SIGN = 0.4
 """How often each of two synergistic signs is on. At 0.5 one sign alone would tell nothing at all, and a net would have
 no slope to start from; at 0.4 one alone reaches an AUROC of 0.6, both 1."""
@@ -192,26 +193,22 @@ def _hidden(kind: Kind, patient: Patient, signals: Mapping[str, Signal], recipe:
     if recipe.missing is Missing.MCAR:
         return recipe.rate
     if recipe.missing is Missing.MAR:
-        old = 0.5 if patient.age >= sum(AGES) / 2 else -0.5
-        leans = {site + age: share for (site, age), share in _mar_shares().items()}
-        return hidden_probability(SITE_LEAN[patient.site] + old, recipe.rate, leans)
+        old = AGE_LEAN if patient.age >= OLD else -AGE_LEAN
+        return hidden_probability(SITE_LEAN[patient.site] + old, recipe.rate, _mar_leans())
     quiet = not any(kind in signal.on for signal in signals.values())
-    share = _quiet_share(kind, recipe)
-    return hidden_probability(1.0 if quiet else -1.0, recipe.rate, {1.0: share, -1.0: 1 - share})
+    share = prod(1 - _on_share(kind, question, recipe) for question in QUESTIONS)
+    return hidden_probability(1.0 if quiet else -1.0, recipe.rate, ((1.0, share), (-1.0, 1 - share)))
 
 
 @cache
-def _mar_shares() -> dict[tuple[float, float], float]:
-    half = (sum(AGES) / 2 - AGES[0]) / (AGES[1] - AGES[0])
-    return {(s, a): p / len(SITES) for s in SITE_LEAN.values() for a, p in ((0.5, 1 - half), (-0.5, half))}
-
-
-def _quiet_share(kind: Kind, recipe: Recipe) -> float:
-    """Chance that an input shows no sign of any target."""
-    return prod(1 - _on_share(kind, question, recipe) for question in QUESTIONS)
+def _mar_leans() -> Leans:
+    old = (AGES[1] - OLD) / (AGES[1] - AGES[0])
+    ages = ((AGE_LEAN, old), (-AGE_LEAN, 1 - old))
+    return tuple((site + age, share / len(SITES)) for site in SITE_LEAN.values() for age, share in ages)
 
 
 def _on_share(kind: Kind, question: Question, recipe: Recipe) -> float:
+    """Chance that an input shows the sign of a target."""
     each = question.prevalence * (kind in question.carriers) / len(question.carriers)
     shown = {mechanism: each * inputs for mechanism, inputs in SHOWN.items()}
     shown[Mechanism.SYNERGY] = SYNERGY_SIGN * (kind in question.pair)
