@@ -1,0 +1,68 @@
+"""The HTTP application: `create_app(settings)` wires everything. Imports no net."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI, Request
+
+from services.app import health, openapi, problems
+from services.app.metrics import Metrics
+from services.app.middleware import Envelope
+from services.artifacts import facts
+from services.artifacts.routes import router as models_router
+from services.auth import Tokens
+from services.blobs import Blobs
+from services.cases.routes import router as cases_router
+from services.cases.service import Cases
+from services.db import Database
+from services.jobs.queue import Queue
+from services.reports.routes import router as reports_router
+from services.reports.service import Reports
+from services.results.routes import router as results_router
+from services.results.service import Results
+from services.settings import Settings
+
+ABOUT = """Scans, notes and laboratory values in; a calibrated answer with a weight and an explanation for each out.
+
+Advisory: a clinician decides. Errors are `application/problem+json` (RFC 9457) and name every fault, never what was
+sent. `GET /v1/capabilities` tells the limits."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application over a migrated database. Raises ConfigError or ArtifactError if it must not or cannot start."""
+    settings.check_exposure()
+    tokens = Tokens.read(settings.tokens_file)
+    database = Database(settings.url)
+    blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
+    model = facts.read(settings.model)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        queue.close()
+        database.close()
+
+    def authenticate(request: Request) -> None:
+        request.state.client = tokens.client(request.headers.get("authorization"))
+
+    app = FastAPI(
+        title="clinimm",
+        version="1",
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=problems.DOCUMENTED,
+    )
+    app.state.settings, app.state.database, app.state.model = settings, database, model
+    app.state.cases = Cases(database, blobs, queue, model, settings.limits)
+    app.state.results, app.state.reports = Results(database), Reports(database, blobs)
+    app.state.metrics = Metrics(database)
+    app.include_router(health.open_router)
+    for router in (health.router, cases_router, results_router, reports_router, models_router):
+        app.include_router(router, dependencies=[Depends(authenticate)])
+    problems.handle_in(app)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    app.add_middleware(Envelope, metrics=app.state.metrics)
+    return app

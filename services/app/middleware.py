@@ -1,0 +1,61 @@
+"""Around every request: an id for it, one log line, its time, and an answer even where everything failed."""
+
+import logging
+import re
+import time
+import uuid
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.app import problems
+from services.app.metrics import Metrics
+from services.logs import request_id
+
+log = logging.getLogger(__name__)
+
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Envelope:
+    """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id.set(given if VALID_ID.fullmatch(given) else uuid.uuid4().hex)
+        started, status = time.perf_counter(), 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id.get()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_named)
+        except ClientDisconnect:
+            status = 499
+        except Exception as error:
+            refusal = problems.as_service_error(error)
+            log.error("request failed", extra={"code": refusal.code}, exc_info=error)
+            if status:
+                raise
+            await problems.answer(Request(scope), refusal)(scope, receive, send_named)
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        """The route's template is noted, not the path that was asked for: a path can hold anything."""
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self.metrics.note(scope["method"], route, status, seconds)
+        facts = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        log.info("request", extra=facts)

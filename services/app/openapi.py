@@ -1,0 +1,30 @@
+"""The API's document: FastAPI's own, with the schemas that it cannot see by itself."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from services.app.problems import Problem
+from services.cases.schemas import CaseIn
+
+REFERENCE = "#/components/schemas/{model}"
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {})
+        for model in (Problem, CaseIn):
+            components.setdefault("schemas", {}).update(_with_parts(model))
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}, {}]
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _with_parts(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template=REFERENCE)
+    return {**schema.pop("$defs", {}), model.__name__: schema}

@@ -1,0 +1,124 @@
+"""Errors as application/problem+json (RFC 9457). What was sent is never echoed."""
+
+import errno
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from services.db import is_away
+from services.errors import BadRequest, Issue, NotFound, Refused, ServiceError, StorageFull, Unavailable
+from services.logs import request_id
+
+log = logging.getLogger(__name__)
+
+MEDIA = "application/problem+json"
+TYPE = "urn:clinimm:problem:"
+
+
+class IssueOut(BaseModel):
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """`code` is stable and fit for machines; `trace_id` is the X-Request-Id; `limit` and `actual` come with a 413."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    trace_id: str
+    issues: list[IssueOut]
+    limit: int | None = None
+    actual: int | None = None
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, said in {
+        400: "The request cannot be read",
+        401: "A valid token is needed",
+        404: "There is no such thing",
+        405: "Not a method of this path",
+        406: "The answer has no such form",
+        409: "It is not there yet",
+        413: "A limit is exceeded",
+        415: "The media type or encoding is not read",
+        422: "The content is refused",
+        500: "The service failed",
+        503: "The service cannot take it now",
+        507: "There is no room left to keep it",
+    }.items()
+}
+
+
+def handle_in(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, lambda request, error: answer(request, as_service_error(error)))
+    app.add_exception_handler(RequestValidationError, lambda request, error: answer(request, as_service_error(error)))
+    app.add_exception_handler(HTTPException, _http)
+
+
+def as_service_error(error: Exception) -> ServiceError:
+    """The refusal that an error means; an unknown one is our own fault, and says nothing."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, RequestValidationError):
+        issues = [Issue("/" + "/".join(map(str, fault["loc"][:2])), fault["type"]) for fault in error.errors()]
+        return Refused("bad_parameters", "A parameter is not as documented.", issues=issues)
+    if _is_full(error):
+        return StorageFull("storage_full", "There is no room left to keep it.")
+    if isinstance(error, SQLAlchemyError) and is_away(error):
+        return Unavailable("database_unavailable", "The database cannot be reached.")
+    return ServiceError("internal", "The service failed; name the trace_id to its operator.")
+
+
+def answer(request: Request, error: ServiceError) -> Response:
+    problem = Problem(
+        type=TYPE + error.code,
+        title=error.title,
+        status=error.status,
+        detail=error.what,
+        instance=f"urn:request:{request_id.get()}",
+        code=error.code,
+        trace_id=request_id.get(),
+        issues=[IssueOut(pointer=issue.pointer, code=issue.code, detail=issue.detail) for issue in error.issues],
+        **error.facts,
+    )
+    headers = {"Cache-Control": "no-store", **error.headers}
+    return Response(problem.model_dump_json(exclude_none=True), error.status, headers, MEDIA)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: no such path, no such method."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405:
+        refusal: ServiceError = ServiceError(
+            "method_not_allowed", "Not a method of this path.", headers={"Allow": _allowed(request)}
+        )
+        refusal.status, refusal.title = 405, "Not a method of this path"
+    elif status == 404:
+        refusal = NotFound("not_found", "There is no such path.")
+    else:
+        refusal = BadRequest("bad_request", "The request cannot be read.")
+    return answer(request, refusal)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: Starlette names those of one route only."""
+    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(getattr(error, "orig", None), "sqlite_errorname", "") == "SQLITE_FULL"

@@ -1,0 +1,51 @@
+"""What an artifact's JSON says of it: enough to judge what comes in and to tell who asks, without a net in memory."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinimm.config import Config, parse
+from clinimm.errors import ArtifactError
+from clinimm.types import Modality
+
+
+@dataclass(frozen=True)
+class Model:
+    """`digest` names the artifact: the SHA-256 of its manifest, which names every file of it."""
+
+    digest: str
+    config: Config
+    metrics: Mapping[str, Any]
+    card: str
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        return self.config.modalities()
+
+
+def read(directory: Path) -> Model:
+    """Raises ArtifactError if a part is missing or is not JSON, ConfigError if its config is not one of ours."""
+    manifest = _bytes(directory / "manifest.json")
+    config = parse(_json(directory / "config.json"), where=str(directory / "config.json"))
+    card = _bytes(directory / "card.md").decode("utf-8", "replace")
+    return Model(hashlib.sha256(manifest).hexdigest(), config, _json(directory / "metrics.json"), card)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_bytes(path))
+    except ValueError as error:
+        raise ArtifactError("is not JSON", where=str(path), mend="train the model again") from error
+    return value if isinstance(value, dict) else {"values": value}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            "cannot be read", where=str(path), mend="give the directory that `clinimm train` wrote"
+        ) from error

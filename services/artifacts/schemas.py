@@ -1,0 +1,69 @@
+"""A model on the wire."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from clinimm.types import Analyte, Modality
+from services.artifacts.facts import Model
+from services.settings import Limits
+
+
+class AnalyteOut(BaseModel):
+    """`plausible` bounds what is used, `reference` is the healthy range; both in `unit`, which is UCUM."""
+
+    name: str
+    unit: str
+    plausible: tuple[float, float] | None
+    reference: tuple[float, float] | None
+
+
+class ModalityOut(BaseModel):
+    name: str
+    kind: str
+    shape: list[int]
+    analytes: list[AnalyteOut]
+
+
+class ModelOut(BaseModel):
+    """`metrics` are those of the artifact's own test; `card` is its model card, in Markdown."""
+
+    digest: str
+    name: str
+    targets: list[str]
+    modalities: list[ModalityOut]
+    metrics: dict[str, Any]
+    card: str
+
+
+class Models(BaseModel):
+    models: list[ModelOut]
+
+
+class Capabilities(BaseModel):
+    """What a request may bring: the limits, and how the parts of a case are named."""
+
+    limits: Limits
+    media_types: list[str]
+    modalities: list[ModalityOut]
+    transfer_syntaxes: list[str]
+
+
+def shown_modality(modality: Modality) -> ModalityOut:
+    analytes = [_shown_analyte(analyte) for analyte in modality.analytes]
+    return ModalityOut(name=modality.name, kind=modality.kind, shape=list(modality.shape), analytes=analytes)
+
+
+def shown(model: Model) -> ModelOut:
+    return ModelOut(
+        digest=model.digest,
+        name=model.config.name,
+        targets=list(model.config.target_names),
+        modalities=[shown_modality(modality) for modality in model.modalities],
+        metrics=dict(model.metrics),
+        card=model.card,
+    )
+
+
+def _shown_analyte(analyte: Analyte) -> AnalyteOut:
+    return AnalyteOut(name=analyte.name, unit=analyte.unit, plausible=analyte.plausible, reference=analyte.reference)

@@ -1,0 +1,115 @@
+"""`clinimm-service`: serve the API, work off the queue, migrate the database, let a client in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clinimm.errors import ClinimmError
+
+cli = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Data = Annotated[Path | None, typer.Option(help="Folder of files and, by default, of the SQLite database.")]
+Artifact = Annotated[Path | None, typer.Option(help="Directory of the trained model, as `clinimm train` writes it.")]
+Database = Annotated[
+    str | None, typer.Option("--database-url", help="postgresql://... ; SQLite in --data if not given.")
+]
+Tokens = Annotated[
+    Path | None, typer.Option("--tokens", help="File of clients' token hashes; turns authentication on.")
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the model in one worker.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
+
+
+@cli.command()
+def serve(
+    data: Data = None,
+    artifact: Artifact = None,
+    database_url: Database = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback only with --tokens.")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    tokens: Tokens = None,
+    threads: Threads = None,
+    device: Device = None,
+    worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker as a child process.")] = True,
+) -> None:
+    """Serve the API, with a worker beside it unless --no-worker."""
+    from services import logs, server
+    from services.settings import settings
+
+    logs.configure()
+    server.serve(
+        settings(
+            data=data,
+            artifact=artifact,
+            database_url=database_url,
+            host=host,
+            port=port,
+            tokens_file=tokens,
+            threads=threads,
+            device=device,
+        ),
+        with_worker=worker,
+        announce=lambda url: typer.echo(f"listening on {url}"),
+    )
+
+
+@cli.command()
+def worker(
+    data: Data = None,
+    artifact: Artifact = None,
+    database_url: Database = None,
+    threads: Threads = None,
+    device: Device = None,
+    stop_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Answer the cases that wait, until told to stop."""
+    from services import logs
+    from services import worker as workers
+    from services.settings import settings
+
+    logs.configure()
+    workers.run(
+        settings(data=data, artifact=artifact, database_url=database_url, threads=threads, device=device),
+        stop_with_parent=stop_with_parent,
+    )
+
+
+@cli.command()
+def migrate(data: Data = None, database_url: Database = None) -> None:
+    """Bring the database to this version's tables."""
+    from services import logs
+    from services.db import Database as Connection
+    from services.db.migrate import migrate as migrate_ours
+    from services.jobs.queue import migrate as migrate_queue
+    from services.settings import settings
+
+    logs.configure()
+    database = Connection(settings(data=data, database_url=database_url).url)
+    migrate_ours(database)
+    migrate_queue(database)
+    database.close()
+
+
+@cli.command()
+def token(
+    name: Annotated[str, typer.Argument(help="The client's name: 1-64 of A-Z a-z 0-9 . _ -")],
+    tokens: Annotated[Path, typer.Option("--tokens", help="File to add its hash to.")],
+) -> None:
+    """Let a client in: prints its token, this once."""
+    from services.auth import add_client
+
+    typer.echo(add_client(tokens, name))
+
+
+def main() -> None:
+    """The console command. A ClinimmError is told without a traceback."""
+    try:
+        cli()
+    except ClinimmError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What HTTP asks of every slice: strict bodies, conditional answers, cursors."""

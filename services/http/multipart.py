@@ -1,0 +1,128 @@
+"""A multipart/form-data body, streamed part by part into sinks, with every limit checked as the bytes arrive.
+
+Starlette's own reader holds no limit on files, takes a body that stops before its end, and turns bad UTF-8 into
+something else without a word."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from services.errors import BadRequest, TooLarge, UnsupportedMedia
+
+
+class Sink(Protocol):
+    def write(self, data: bytes) -> object: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class Part:
+    """One part: the name it was given, and where its bytes go. `limit` is what its sink may take."""
+
+    name: str
+    sink: Sink
+    limit: int
+    size: int = 0
+
+
+@dataclass
+class _Reader:
+    """Turns the parser's callbacks into parts."""
+
+    open_part: Callable[[str], Part]
+    parts: list[Part] = field(default_factory=list)
+    ended: bool = False
+    _header: bytes = b""
+    _value: bytes = b""
+    _disposition: bytes = b""
+
+    def callbacks(self) -> dict[str, Callable[..., None]]:
+        return {
+            "on_part_begin": self.begin,
+            "on_header_field": self.header,
+            "on_header_value": self.value,
+            "on_header_end": self.header_end,
+            "on_headers_finished": self.headers_end,
+            "on_part_data": self.data,
+            "on_part_end": self.part_end,
+            "on_end": self.end,
+        }
+
+    def begin(self) -> None:
+        self._header = self._value = self._disposition = b""
+
+    def header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        if self._header.lower() == b"content-transfer-encoding" and self._value.strip().lower() not in _PLAIN:
+            raise UnsupportedMedia("encoding_unsupported", "Send parts as they are, not encoded.")
+        self._header = self._value = b""
+
+    def headers_end(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise BadRequest("bad_multipart", "A part has no name.")
+        self.parts.append(self.open_part(options[b"name"].decode("utf-8", "replace")))
+
+    def data(self, data: bytes, start: int, end: int) -> None:
+        part = self.parts[-1]
+        part.size += end - start
+        if part.size > part.limit:
+            raise TooLarge("part_too_large", "A part is too large.", limit=part.limit, actual=part.size)
+        part.sink.write(data[start:end])
+
+    def part_end(self) -> None:
+        self.parts[-1].sink.close()
+
+    def end(self) -> None:
+        self.ended = True
+
+
+_PLAIN = (b"binary", b"8bit", b"7bit", b"identity")
+
+
+async def read(request: Request, open_part: Callable[[str], Part], limit: int) -> list[Part]:
+    """The parts of a body of at most `limit` bytes. Raises BadRequest, TooLarge or UnsupportedMedia."""
+    reader = _Reader(open_part)
+    boundary = _boundary(request)
+    _check_size(int(request.headers.get("content-length", 0)), limit)
+    received = 0
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
+        async for chunk in request.stream():
+            received += len(chunk)
+            _check_size(received, limit)
+            parser.write(chunk)
+    except FormParserError as error:
+        raise BadRequest("bad_multipart", "The body is not multipart/form-data.") from error
+    if not reader.ended:
+        raise BadRequest("bad_multipart", "The body stops before its last boundary.")
+    return reader.parts
+
+
+def _boundary(request: Request) -> bytes:
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("encoding_unsupported", "Send the body as it is, not compressed.")
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind.lower() != b"multipart/form-data":
+        raise UnsupportedMedia("media_type_unsupported", "Send multipart/form-data.")
+    if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise UnsupportedMedia("charset_unsupported", "Send UTF-8.")
+    if not options.get(b"boundary"):
+        raise BadRequest("bad_multipart", "The content type names no boundary.")
+    return options[b"boundary"]
+
+
+def _check_size(actual: int, limit: int) -> None:
+    if actual > limit:
+        raise TooLarge("request_too_large", "The request is too large.", limit=limit, actual=actual)

@@ -1,0 +1,95 @@
+"""JSON as RFC 8259 means it, which Python's own reader does not hold: no NaN, no Infinity, no 1e400, no duplicate keys,
+no lone surrogates, no integers over 64 bits, and no deeper than asked. Numbers with a point stay decimal-exact."""
+
+import json
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from services.errors import BadRequest, Issue, Refused
+
+INTEGER_DIGITS = 19
+
+
+class _Numbers(list[str]):
+    """Reads the numbers of one document, noting the codes of what is wrong with them."""
+
+    def integer(self, text: str) -> int:
+        if len(text.lstrip("-")) > INTEGER_DIGITS or not -(2**63) <= int(text) < 2**63:
+            self.append("number_out_of_range")
+            return 0
+        return int(text)
+
+    def decimal(self, text: str) -> Decimal:
+        if not math.isfinite(float(text)) or len(text) > 64:
+            self.append("number_out_of_range")
+            return Decimal(0)
+        return Decimal(text)
+
+    def constant(self, _: str) -> int:
+        self.append("not_a_number")
+        return 0
+
+    def mapping(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            self.append("duplicate_key")
+        return values
+
+
+def parse(data: bytes, *, depth: int) -> Any:
+    """The value of a JSON document in UTF-8. Raises BadRequest if it is not JSON, and Refused that lists every fault
+    if it is, but cannot be meant."""
+    faults = _Numbers()
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            parse_int=faults.integer,
+            parse_float=faults.decimal,
+            parse_constant=faults.constant,
+            object_pairs_hook=faults.mapping,
+        )
+    except UnicodeDecodeError as error:
+        raise BadRequest("bad_encoding", "The JSON is not in UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("bad_json", "The text is not JSON (a byte-order mark is not, either).") from error
+    faults.extend(_text_faults(value, depth))
+    if faults:
+        issues = [Issue("", code, _SAID[code]) for code in dict.fromkeys(faults)]
+        raise Refused("bad_json_values", "The JSON holds values that cannot be meant.", issues=issues)
+    return value
+
+
+_SAID = {
+    "number_out_of_range": "A number is over 64 bits, or over 64 characters.",
+    "not_a_number": "NaN and Infinity are not JSON.",
+    "duplicate_key": "An object names a key twice.",
+    "lone_surrogate": "A text holds half of a surrogate pair.",
+    "nul_character": "A text holds the character U+0000.",
+    "too_deep": "Arrays and objects are nested too deep.",
+}
+
+
+def _text_faults(value: Any, depth: int) -> Iterator[str]:
+    """The codes of texts that no database keeps, and of nesting over `depth`."""
+    pending = [(value, 0)]
+    while pending:
+        item, level = pending.pop()
+        if isinstance(item, str):
+            yield from _character_faults(item)
+        elif isinstance(item, dict | list):
+            if level >= depth:
+                yield "too_deep"
+                return
+            children = [*item, *item.values()] if isinstance(item, dict) else item
+            pending.extend((child, level + 1) for child in children)
+
+
+def _character_faults(text: str) -> Iterator[str]:
+    if "\x00" in text:
+        yield "nul_character"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        yield "lone_surrogate"

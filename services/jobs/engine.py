@@ -1,0 +1,123 @@
+"""Runs the work that is owed, in this process: compute at least once, conclude exactly once.
+
+A worker may die anywhere. What it had computed and recorded is not computed again; the conclusion commits in the same
+transaction as DBOS's checkpoint of it."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SQLAlchemyDatasource
+from sqlalchemy.orm import Session
+
+from clinimm.errors import ClinimmError, InputError
+from services import audit
+from services.db import Database, outlast
+from services.jobs import state
+from services.jobs.queue import APPLICATION, VERSION
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """`compute` gives plain JSON and may run again; `keep` has the effect, in the session it is given."""
+
+    kind: str
+    compute: Callable[[str], Mapping[str, Any]]
+    keep: Callable[[Session, str, Mapping[str, Any]], None]
+
+
+class Engine:
+    """DBOS under the name `executor`: there is one in a process."""
+
+    def __init__(self, database: Database, executor: str, *, poll_seconds: float) -> None:
+        self.database, self.executor, self.poll_seconds = database, executor, poll_seconds
+
+    def start(self, jobs: list[Job]) -> None:
+        serializer = DBOSPortableJSONSerializer()
+        DBOS(
+            config=DBOSConfig(
+                name=APPLICATION,
+                system_database_url=self.database.url,
+                system_database_engine=self.database.engine,
+                executor_id=self.executor,
+                application_version=VERSION,
+                serializer=serializer,
+                use_listen_notify=not self.database.is_sqlite,
+                run_migrations=False,
+                max_executor_threads=2 * len(jobs) + 2,
+            )
+        )
+        source = SQLAlchemyDatasource.create(
+            self.database.url, engine=self.database.engine, sessionmaker=self.database.sessions, serializer=serializer
+        )
+        for job in jobs:
+            _register(job, self.database, source)
+        DBOS.launch()
+        for job in jobs:
+            DBOS.register_queue(job.kind, worker_concurrency=1, polling_interval_sec=self.poll_seconds)
+
+    def stop(self, drain_seconds: int) -> None:
+        """Takes no more work and gives what was begun `drain_seconds` to end."""
+        DBOS.destroy(workflow_completion_timeout_sec=drain_seconds)
+
+
+def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> None:
+    """One workflow of two steps for a kind of job."""
+
+    @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
+    def compute(subject: str) -> dict[str, Any]:
+        return _attempt(job, database, str(DBOS.workflow_id), subject)
+
+    @source.transaction(name=f"{job.kind}.conclude")  # type: ignore[untyped-decorator]
+    def conclude(subject: str, outcome: dict[str, Any]) -> bool:
+        _conclude(job, source.sql_session(), str(DBOS.workflow_id), subject, outcome)
+        return True
+
+    @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
+    def run(subject: str) -> bool:
+        return bool(conclude(subject, compute(subject)))
+
+
+def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:
+    """`{"outcome": ...}`, or `{"failed": code}` once trying again is of no use."""
+    started = time.monotonic()
+    if not outlast(lambda: _begin(database, job_id)):
+        return {"failed": "attempts_exhausted"}
+    for trial in range(1, TRIES + 1):
+        try:
+            outcome = outlast(lambda: job.compute(subject))
+        except Exception as error:
+            log.warning("job attempt failed", extra={"job": job_id, "trial": trial}, exc_info=error)
+            if isinstance(error, ClinimmError) or trial == TRIES:
+                return {"failed": _code(error)}
+            time.sleep(PAUSE_SECONDS * 2**trial)
+        else:
+            log.info("job computed", extra={"job": job_id, "ms": round(1000 * (time.monotonic() - started))})
+            return {"outcome": dict(outcome)}
+    raise AssertionError("unreachable")
+
+
+def _begin(database: Database, job_id: str) -> bool:
+    with database.write() as session:
+        return state.begin(session, job_id)
+
+
+def _conclude(job: Job, session: Session, job_id: str, subject: str, outcome: dict[str, Any]) -> None:
+    if "outcome" in outcome:
+        job.keep(session, subject, outcome["outcome"])
+        state.finish(session, job_id)
+    else:
+        state.bury(session, job_id, outcome["failed"])
+        audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, reason=outcome["failed"])
+        log.error("job dead-lettered", extra={"job": job_id, "reason": outcome["failed"]})
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, InputError) else type(error).__name__

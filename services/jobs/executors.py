@@ -1,0 +1,65 @@
+"""Which workers live, and the rescue of work from those that died: DBOS does not notice by itself.
+
+A worker counts its beats in a row. One whose count has not moved for a lease, by the clock of whoever watches and no
+other, is dead; the first of the living by name puts its work back on the queue."""
+
+import time
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+from dbos import DBOSClient
+
+from services.db import Database, now
+from services.tables import WorkerRow
+
+
+class Executors:
+    """The living as seen from here. `name` is this worker's own."""
+
+    def __init__(self, database: Database, name: str, model: str, *, lease_seconds: float) -> None:
+        self.database, self.name, self.model, self.lease_seconds = database, name, model, lease_seconds
+        self._beats = 0
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def beat(self) -> None:
+        """Says that this worker lives."""
+        self._beats += 1
+        with self.database.write() as session:
+            session.merge(WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now()))
+
+    def rescue(self, client: DBOSClient) -> list[str]:
+        """The jobs put back on the queue, if it is this worker's turn to do so."""
+        alive = self._alive()
+        if self.name != min(alive, default=""):
+            return []
+        self._bury_others(alive)
+        return give_back(client, spared=alive)
+
+    def leave(self, client: DBOSClient) -> list[str]:
+        """The jobs that this worker had begun and hands back, as it goes."""
+        with self.database.write() as session:
+            session.execute(sa.delete(WorkerRow).where(WorkerRow.id == self.name))
+        return give_back(client, of=self.name)
+
+    def _alive(self) -> set[str]:
+        with self.database.read() as session:
+            beats: Mapping[str, int] = dict(session.execute(sa.select(WorkerRow.id, WorkerRow.beats)).tuples().all())
+        clock = time.monotonic()
+        for worker, count in beats.items():
+            if self._seen.get(worker, (None, 0.0))[0] != count:
+                self._seen[worker] = (count, clock)
+        return {worker for worker in beats if clock - self._seen[worker][1] < self.lease_seconds}
+
+    def _bury_others(self, alive: set[str]) -> None:
+        with self.database.write() as session:
+            session.execute(sa.delete(WorkerRow).where(WorkerRow.id.not_in(alive)))
+        self._seen = {worker: seen for worker, seen in self._seen.items() if worker in alive}
+
+
+def give_back(client: DBOSClient, *, spared: set[str] | None = None, of: str | None = None) -> list[str]:
+    """Puts begun work back on the queue: that `of` one worker, or of all but the `spared`. Gives the ids."""
+    begun = client.list_workflows(status="PENDING", executor_id=of, load_input=False, load_output=False)
+    orphans = [job for job in begun if spared is None or job.executor_id not in spared]
+    for job in orphans:
+        client.resume_workflow(job.workflow_id, queue_name=job.name)
+    return [job.workflow_id for job in orphans]

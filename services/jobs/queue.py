@@ -1,0 +1,62 @@
+"""The queue's door: work is put on it in the transaction that makes it owed; neither exists without the other."""
+
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy.orm import Session
+
+from services.db import Database, now
+from services.db.migrate import one_at_a_time
+from services.errors import Unavailable
+from services.jobs import state
+from services.tables import JobRow
+
+APPLICATION = "clinimm"
+# Fixed on purpose: DBOS's default changes with the code, and no worker would then touch what an older one left.
+VERSION = "1"
+KINDS = ("diagnose", "explain")
+
+
+def migrate(database: Database) -> None:
+    """Brings DBOS's own tables to the version that is installed."""
+    with one_at_a_time(database):
+        DBOS.migrate(database.url)
+
+
+class Queue:
+    """Enqueues without knowing any worker's code. `limit` bounds the work that may wait."""
+
+    def __init__(self, database: Database, limit: int) -> None:
+        self.limit = limit
+        self.client = DBOSClient(
+            system_database_engine=database.engine,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    def enqueue(self, session: Session, kind: str, subject: str, model: str) -> None:
+        """Owes `kind` for `subject`: once for each model, however often it is asked."""
+        job_id = f"{kind}:{subject}:{model[:16]}"
+        session.add(
+            JobRow(id=job_id, kind=kind, subject=subject, state=state.QUEUED, attempts=0, reason="", created_at=now())
+        )
+        session.flush()
+        self.client.enqueue_in_transaction(
+            session,
+            {
+                "workflow_name": kind,
+                "queue_name": kind,
+                "workflow_id": job_id,
+                "app_version": VERSION,
+                "application_name": APPLICATION,
+            },
+            subject,
+        )
+
+    def check_room(self, session: Session) -> None:
+        """Raises Unavailable if as much work waits as may wait."""
+        if state.waiting(session) >= self.limit:
+            raise Unavailable("queue_full", "Too many cases wait to be diagnosed.", retry_after=30)
+
+    def close(self) -> None:
+        self.client.destroy()

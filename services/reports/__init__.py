@@ -1,0 +1,1 @@
+"""Reports: why it was answered so. The record, and the page drawn from it."""

@@ -1,0 +1,41 @@
+"""Rows of reports, in and out. The session, and its transaction, are the caller's."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.db import now
+from services.tables import ReportRow, ResultRow
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    result_id: str
+    record_sha256: str
+    page_sha256: str
+
+
+def latest_result(session: Session, case_id: str) -> str | None:
+    return session.scalar(
+        sa.select(ResultRow.id).where(ResultRow.case_id == case_id).order_by(ResultRow.version.desc()).limit(1)
+    )
+
+
+def get(session: Session, result_id: str) -> StoredReport | None:
+    row = session.get(ReportRow, result_id)
+    return None if row is None else StoredReport(row.result_id, row.record_sha256, row.page_sha256)
+
+
+def add(session: Session, report: StoredReport) -> None:
+    session.add(ReportRow(**vars(report), created_at=now()))
+    session.flush()
+
+
+def known(session: Session, sha256s: Collection[str]) -> set[str]:
+    """Those of the names that a report has."""
+    query = sa.select(ReportRow.record_sha256, ReportRow.page_sha256).where(
+        ReportRow.record_sha256.in_(sha256s) | ReportRow.page_sha256.in_(sha256s)
+    )
+    return {name for row in session.execute(query) for name in row}

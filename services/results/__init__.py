@@ -1,0 +1,1 @@
+"""Results: what was answered, immutable, each with the words it can be found by."""

@@ -1,0 +1,93 @@
+"""What an operator can set, from CLINIMM_* in the environment or options of the command; every default is safe."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+
+from clinimm.errors import ConfigError
+
+MIB = 1024 * 1024
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Limits(BaseModel):
+    """What one request may bring. Each is said in the API's document, in `/v1/capabilities` and in the 413 over it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request_bytes: int = Field(1024 * MIB, gt=0)
+    part_bytes: int = Field(256 * MIB, gt=0)
+    images: int = Field(1200, gt=0)
+    case_bytes: int = Field(2 * MIB, gt=0)
+    json_depth: int = Field(8, gt=0)
+    note_chars: int = Field(100_000, gt=0)
+    labs: int = Field(500, gt=0)
+
+
+class Settings(BaseSettings):
+    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLINIMM_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
+    )
+
+    data: Path = Path("clinimm-data")
+    artifact: Path | None = None
+    database_url: str = ""
+    database_password_file: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    tokens_file: Path | None = None
+    limits: Limits = Limits()
+    queue_limit: int = Field(10_000, ge=1)
+    heartbeat_seconds: float = Field(2.0, gt=0)
+    lease_seconds: float = Field(15.0, gt=0)
+    drain_seconds: int = Field(25, ge=1)
+    poll_seconds: float = Field(0.1, gt=0)
+    threads: int = Field(1, ge=1)
+    device: str = "cpu"
+
+    @property
+    def url(self) -> str:
+        """The database's URL; where none is set, a SQLite file inside `data`. Raises ConfigError."""
+        if not self.database_url:
+            return f"sqlite:///{self.data.resolve() / 'clinimm.db'}"
+        url = make_url(self.database_url)
+        if url.get_backend_name() == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        if self.database_password_file is not None:
+            url = url.set(password=_secret(self.database_password_file))
+        return url.render_as_string(hide_password=False)
+
+    @property
+    def model(self) -> Path:
+        """The artifact's directory. Raises ConfigError where none is named."""
+        if self.artifact is None:
+            raise ConfigError("no model is named", where="--artifact", mend="give the directory of a trained artifact")
+        return self.artifact
+
+    def check_exposure(self) -> None:
+        """Raises ConfigError if anyone on the network could call an API without a token."""
+        if self.tokens_file is None and self.host not in LOOPBACK:
+            raise ConfigError(
+                "authentication is off and the address is not loopback",
+                where="--host",
+                mend="add a client with `clinimm-service token NAME --tokens FILE` and set --tokens, or bind 127.0.0.1",
+            )
+
+
+def settings(**given: Any) -> Settings:
+    """The settings, options that were given coming before the environment."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            "the secret cannot be read", where=str(path), mend="mount it where the service may read"
+        ) from error

@@ -1,0 +1,107 @@
+"""A worker: one model in memory, answering what is owed until it is told to stop."""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from clinimm.inference import Predictor
+from clinimm.io.sandbox import Sandbox
+from services.blobs import Blobs
+from services.cases import store as cases
+from services.db import Database, is_away
+from services.db.migrate import migrate
+from services.diagnosis import Diagnosis
+from services.jobs import queue as jobs
+from services.jobs.engine import Engine
+from services.jobs.executors import Executors
+from services.jobs.queue import Queue
+from services.reports import store as reports
+from services.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 300.0
+
+
+def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
+    """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. With `stop_with_parent`, also
+    when the process that holds the other end of its standard input is gone."""
+    stop = _stop_event(stop_with_parent)
+    database = Database(settings.url)
+    migrate(database)
+    jobs.migrate(database)
+    sandbox = Sandbox(processes=2)
+    predictor, explainer = (
+        Predictor.load(settings.model, device=settings.device, threads=settings.threads, sandbox=sandbox)
+        for _ in ("diagnose", "explain")
+    )
+    blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    executors = Executors(database, name, predictor.digest, lease_seconds=settings.lease_seconds)
+    executors.beat()
+    engine = Engine(database, name, poll_seconds=settings.poll_seconds)
+    engine.start(Diagnosis(predictor, explainer, database, blobs, queue).jobs())
+    log.info("worker ready", extra={"worker": name, "model": predictor.digest})
+    _Housekeeping(database, blobs, queue, executors).until(stop, every=settings.heartbeat_seconds)
+    log.info("worker stopping", extra={"worker": name})
+    engine.stop(settings.drain_seconds)
+    handed_back = executors.leave(queue.client)
+    log.info("worker stopped", extra={"worker": name, "handed_back": len(handed_back)})
+    sandbox.close()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)  # what is still being computed was handed back, and must not hold the process
+
+
+@dataclass
+class _Housekeeping:
+    """What a worker does beside its work: say that it lives, rescue what the dead had begun, sweep up after crashes."""
+
+    database: Database
+    blobs: Blobs
+    queue: Queue
+    executors: Executors
+    swept: float = 0.0
+
+    def until(self, stop: threading.Event, *, every: float) -> None:
+        while not stop.wait(every):
+            try:
+                self.turn()
+            except Exception as error:
+                if not is_away(error):
+                    log.exception("housekeeping failed")
+
+    def turn(self) -> None:
+        self.executors.beat()
+        rescued = self.executors.rescue(self.queue.client)
+        if rescued:
+            log.warning("jobs rescued from dead workers", extra={"jobs": rescued})
+        if time.monotonic() - self.swept > SWEEP_SECONDS:
+            self.swept = time.monotonic()
+            removed = self.blobs.sweep(self.referenced)
+            log.info("blobs swept", extra={"removed": removed})
+
+    def referenced(self, names: Collection[str]) -> Collection[str]:
+        with self.database.read() as session:
+            return cases.known(session, names) | reports.known(session, names)
+
+
+def _stop_event(stop_with_parent: bool) -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if stop_with_parent:
+        threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
+    return stop
+
+
+def _await_end_of_parent(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
