@@ -1,0 +1,173 @@
+"""Opponents on a made-up cohort: a bright square, a word and an analyte each tell something."""
+
+import numpy as np
+import pytest
+import torch
+
+from clinimm import metrics
+from clinimm.batch import Batch, ModalityBatch
+from clinimm.evaluation.answers import Answers
+from clinimm.evaluation.compare import OURS, compare
+from clinimm.evaluation.learners import absence, alone, boosted_trees, extra_trees
+from clinimm.evaluation.opponents import ABSENCE, ALL, BOOSTED, EXTRA, MEAN, Opinions, train_opponents
+from clinimm.evaluation.plain import plain_cases
+from clinimm.scores import Scores, subsets
+from clinimm.types import Analyte, Case, InputState, Kind, Modality, Note, Status
+
+MODALITIES = (
+    Modality("cxr", Kind.IMAGE, (1, 96, 80)),
+    Modality("note", Kind.TEXT, (8,)),
+    Modality("labs", Kind.TABULAR, (3,), tuple(Analyte(name, "1") for name in "abc")),
+)
+STATES = {True: InputState(Status.PRESENT), False: InputState(Status.ABSENT)}
+
+
+def made_up(n=120, seed=0, leaky=False):
+    """Cases, and the batch a preparer would make of them; two films per patient."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(rng.random(n // 2) < 0.5, 2)
+    present = rng.random((n, 3)) < ([0.9, 0.6, 0.5] if not leaky else np.where(labels, 0.9, 0.3)[:, None])
+    present[~present.any(axis=1), 0] = True
+    pictures = rng.normal(size=(n, 1, 96, 80))
+    pictures[labels, :, 20:50, 20:50] += 0.1
+    labs = rng.normal(size=(n, 3)) + np.outer(labels, [0.0, 1.5, 0.0])
+    hints = np.where(rng.random(n) < 0.85, labels, ~labels)
+    parts = {
+        "cxr": part(pictures, present[:, 0], None),
+        "note": part(np.zeros((n, 8), dtype=np.int64), present[:, 1], np.ones((n, 8), bool)),
+        "labs": part(labs, present[:, 2], rng.random((n, 3)) < 0.8),
+    }
+    cases = [
+        Case(
+            f"s{seed}c{i}",
+            f"s{seed}p{i // 2}",
+            {"note": Note(f"patient is {'breathless' if hints[i] else 'well'} today")} if present[i, 1] else {},
+        )
+        for i in range(n)
+    ]
+    targets, mask = torch.tensor(labels, dtype=torch.float32)[:, None], torch.ones(n, 1, dtype=torch.bool)
+    mask[::17] = False
+    batch = Batch(tuple(case.case_id for case in cases), parts, targets, mask)
+    return plain_cases(cases, batch, MODALITIES)
+
+
+def part(values, present, mask):
+    values = torch.as_tensor(values, dtype=torch.int64 if values.dtype == np.int64 else torch.float32)
+    mask = None if mask is None else torch.as_tensor(mask)
+    states = tuple(STATES[bool(one)] for one in present)
+    return ModalityBatch(values, torch.as_tensor(present), mask, torch.zeros(len(present), 1), states)
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    return made_up(seed=1), made_up(seed=2)
+
+
+@pytest.fixture(scope="module")
+def opinions(cohorts):
+    """Opponents never see a test label: they are given none."""
+    train, test = cohorts
+    blind = test.take(np.arange(len(test)))
+    blind.targets[:] = np.nan
+    return train_opponents(train, blind, sensitivity=0.9)
+
+
+def test_plain_cases_hold_small_pictures_gaps_and_whole_notes(cohorts):
+    plain = cohorts[0]
+    assert plain.values["cxr"].shape == (120, 64 * 64)
+    assert np.isnan(plain.values["labs"][~plain.has("labs")]).all()
+    assert np.isnan(plain.values["labs"][plain.has("labs")]).any()
+    assert plain.values["note"][plain.has("note")][0].startswith("patient is")
+    assert np.isnan(plain.targets).sum() == 8
+    some = plain.take(np.array([3, 5]))
+    assert some.case_ids == ("s1c3", "s1c5")
+    assert (some.values["labs"] == plain.values["labs"][[3, 5]]).sum() == (~np.isnan(some.values["labs"])).sum()
+
+
+def test_every_opponent_answers_exactly_where_it_can(cohorts, opinions):
+    test = cohorts[1]
+    assert opinions.case_ids == test.case_ids
+    for name in ("cxr", "note", "labs"):
+        assert (~np.isnan(opinions.of[f"{name} alone"].probabilities[:, 0]) == test.has(name)).all()
+    for name in (MEAN, BOOSTED, EXTRA, ALL, ABSENCE):
+        assert not np.isnan(opinions.of[name].probabilities).any()
+
+
+def test_opponents_find_what_is_there_and_joining_helps(cohorts, opinions):
+    test = cohorts[1]
+    known = ~np.isnan(test.targets[:, 0])
+    labels = test.targets[known, 0] > 0.5
+    auroc = {
+        name: metrics.auroc(labels, opinion.probabilities[known, 0])
+        for name, opinion in opinions.of.items()
+        if not np.isnan(opinion.probabilities).any()
+    }
+    assert min(auroc[name] for name in (MEAN, BOOSTED, EXTRA, ALL)) > 0.7
+    assert abs(auroc[ABSENCE] - 0.5) < 0.12
+    alone_on_labs = opinions.of["labs alone"].probabilities[:, 0]
+    rows = known & ~np.isnan(alone_on_labs)
+    assert metrics.auroc(test.targets[rows, 0] > 0.5, alone_on_labs[rows]) > 0.65
+
+
+def test_a_cohort_whose_gaps_tell_the_label_is_found_out():
+    train, test = made_up(seed=3, leaky=True), made_up(seed=4, leaky=True)
+    train = train.take(~np.isnan(train.targets[:, 0]))
+    test = test.take(~np.isnan(test.targets[:, 0]))
+    said = absence(train, train.targets[:, 0] > 0.5, test, 0)
+    assert metrics.auroc(test.targets[:, 0] > 0.5, said) > 0.75
+
+
+@pytest.mark.parametrize("learner", [alone("cxr"), alone("note"), alone("labs"), boosted_trees, extra_trees, absence])
+def test_a_learner_survives_one_class_and_nobody_with_the_input(cohorts, learner):
+    train, test = (cohort.take(np.arange(12)) for cohort in cohorts)
+    said = learner(train, np.ones(12, bool), test, 0)
+    assert (said[~np.isnan(said)] == 0).all()
+    bare = train.take(np.arange(12))
+    bare.present[:] = False
+    bare.values["labs"][:] = np.nan
+    said = learner(bare, np.arange(12) < 6, test, 0)
+    assert said.shape == (12,)
+
+
+def test_comparison_names_the_winner_on_the_same_cases(cohorts, opinions):
+    test = cohorts[1]
+    strong = compare(answers_of(test, strength=3.0), opinions, bootstrap=200)[0]
+    assert strong.rows[0].name == OURS
+    assert strong.verdict.startswith(f"severe: the winner is {OURS}, ahead of {strong.best.name} by 0.")
+    assert "luck" not in strong.verdict
+    weak = compare(answers_of(test, strength=0.0), opinions, bootstrap=200)[0]
+    assert weak.verdict.startswith(f"severe: the winner is {weak.best.name}, ahead of {OURS}")
+    labs = next(gain for gain in strong.gains if gain.over == "labs alone")
+    assert labs.cases == (test.has("labs") & ~np.isnan(test.targets[:, 0])).sum()
+    assert strong.leak == ""
+
+
+def test_comparison_finds_cases_by_their_id(cohorts, opinions):
+    order = np.random.default_rng(0).permutation(len(opinions.case_ids))
+    halves = [
+        Opinions(
+            tuple(np.array(opinions.case_ids)[rows]),
+            {n: type(o)(o.probabilities[rows], o.flagged[rows]) for n, o in opinions.of.items()},
+        )
+        for rows in np.array_split(order, 2)
+    ]
+    answers = answers_of(cohorts[1], strength=1.0)
+    assert compare(answers, Opinions.concat(halves), bootstrap=20) == compare(answers, opinions, bootstrap=20)
+
+
+def answers_of(test, strength):
+    rng = np.random.default_rng(0)
+    truth = np.nan_to_num(test.targets) - 0.5
+    logits = strength * 2 * truth + rng.normal(size=truth.shape)
+    names = tuple(test.kinds)
+    scores = Scores(
+        test.case_ids,
+        test.patient_ids,
+        ("severe",),
+        names,
+        test.targets,
+        test.present,
+        dict.fromkeys(subsets(names), logits),
+    )
+    probabilities = {name: 1 / (1 + np.exp(-part)) for name, part in scores.logits.items()}
+    return Answers(scores, probabilities, {name: p > 0.5 for name, p in probabilities.items()})
