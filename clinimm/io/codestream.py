@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+JP2, J2K = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
+# Of the analysis low-pass: 5/3 is (-1 2 6 2 -1) / 8; 9/7 from ISO/IEC 15444-1 table F.4.
+REVERSIBLE_VARIANCE, IRREVERSIBLE_VARIANCE = -0.5, 0.4604
 STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 FRAME_HEADERS = frozenset([*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7])
 
 
 @dataclass(frozen=True)
 class Codestream:
-    """`precision` is bits a sample, `signed` is known for JPEG 2000 alone, as is `levels`, the wavelet's halvings."""
+    """`precision` is bits a sample, `signed` is known for JPEG 2000 alone, as is `levels`, the wavelet's
+    halvings, and the variance of its low-pass in pixels squared."""
 
     rows: int
     columns: int
@@ -16,14 +20,15 @@ class Codestream:
     precision: int
     signed: bool = False
     levels: int = 0
+    low_pass_variance: float = 0.0
 
 
 def read_codestream(frame: bytes) -> Codestream | None:
     """The size of a JPEG, JPEG-LS or JPEG 2000 frame; None where its markers cannot be followed."""
-    if frame[:2] == b"\xff\xd8":
+    if frame[:3] == b"\xff\xd8\xff":
         return _jpeg(frame)
-    start = frame.find(b"\xff\x4f\xff\x51", 0, 1 << 12)
-    return _jpeg2000(frame[start : start + (1 << 12)]) if start >= 0 else None
+    start = frame.find(J2K, 0, 1 << 12) if frame.startswith(JP2) else 0
+    return _jpeg2000(frame[start : start + (1 << 12)]) if frame[start : start + 4] == J2K else None
 
 
 def _jpeg(frame: bytes) -> Codestream | None:
@@ -48,9 +53,9 @@ def _jpeg2000(main: bytes) -> Codestream | None:
         return None
     right, bottom, left, top = (int.from_bytes(main[at : at + 4]) for at in (8, 12, 16, 20))
     components, depth = int.from_bytes(main[40:42]), main[42]
-    at, levels = 4 + int.from_bytes(main[4:6]), 0
-    while at + 10 <= len(main) and main[at] == 0xFF and main[at + 1] != 0x90:
+    at, levels, variance = 4 + int.from_bytes(main[4:6]), 0, 0.0
+    while at + 14 <= len(main) and main[at] == 0xFF and main[at + 1] != 0x90:
         if main[at + 1] == 0x52:
-            levels = main[at + 9]
+            levels, variance = main[at + 9], REVERSIBLE_VARIANCE if main[at + 13] == 1 else IRREVERSIBLE_VARIANCE
         at += 2 + int.from_bytes(main[at + 2 : at + 4])
-    return Codestream(bottom - top, right - left, components, (depth & 0x7F) + 1, bool(depth & 0x80), levels)
+    return Codestream(bottom - top, right - left, components, (depth & 0x7F) + 1, bool(depth & 0x80), levels, variance)

@@ -2,41 +2,28 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 from pydicom import config as pydicom_config
 
-from clinimm.errors import ResourceLimit, UnsupportedInput
+from clinimm.errors import UnsupportedInput
 from clinimm.io.dicom_codecs import check_syntax
 from clinimm.io.dicom_facts import read_facts, read_flags
 from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_plane
-from clinimm.io.dicom_header import Instance, damage_is_named, open_instance, uid_text, whole
-from clinimm.io.dicom_layout import Layout, check_layout
-from clinimm.io.dicom_pixels import stored_frames
+from clinimm.io.dicom_header import damage_is_named, open_instance, uid_text, whole
+from clinimm.io.dicom_layout import check_layout
 from clinimm.io.dicom_tone import Tone, read_tone
+from clinimm.io.dicom_volume import Piece, decode_volume, frame_of
 from clinimm.io.scan_types import Limits, Scan, WindowChoice
 from clinimm.io.series import Slice, Stack, stack_slices
-from clinimm.io.shrink import shrink_factor
 from clinimm.io.window import Lookup, Window, choose_window
 
 FILMS = ("CR", "DX", "MG", "RG", "PX", "IO", "RF", "XA", "XC", "ES", "GM")
 
 # pydicom's warnings quote header values; what they warn of is checked here.
 warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One opened file with all that is known of it before decoding, a plane and a tone for each frame."""
-
-    instance: Instance
-    layout: Layout
-    planes: tuple[Plane, ...]
-    tones: tuple[Tone, ...]
 
 
 def read_dicom(
@@ -103,81 +90,36 @@ def _stack_frames(piece: Piece) -> Stack:
 
 
 def _assemble(
-    pieces: Sequence[Piece], stack: Stack, window: WindowChoice, limits: Limits, at_least: int | None
+    pieces: Sequence[Piece], stack: Stack, choice: WindowChoice, limits: Limits, at_least: int | None
 ) -> Scan:
-    layout = pieces[0].layout
-    factor = shrink_factor(layout.rows, layout.columns, at_least)
-    volume = _allocate(pieces, stack, factor, limits)
-    _decode(pieces, stack, factor, volume)
-    flags = _finite(volume)
-    chosen, inverted = _apply_window(volume, [_frame_of(pieces, index)[2] for index in stack.order], window)
-    first, plane, tone = _frame_of(pieces, stack.order[0])
-    spacing = _spacing(plane, factor, stack, len(volume))
-    facts = read_facts(first.instance, layout, plane)
-    facts |= {"window": chosen.facts(), "inverted": inverted}
-    facts |= {"files": len(pieces), "slices": len(volume), "shrunk_by": factor}
+    volume = decode_volume(pieces, stack, at_least, limits)
+    window, inverted = _apply_window(volume.values, [frame_of(pieces, index)[2] for index in stack.order], choice)
+    first, plane, tone = frame_of(pieces, stack.order[0])
+    slices = len(volume.values)
+    spacing = _spacing(plane, volume.factor, stack, slices)
+    facts = read_facts(first.instance, first.layout, plane)
+    facts |= {"window": window.facts(), "inverted": inverted}
+    facts |= {"files": len(pieces), "slices": slices, "shrunk_by": volume.factor}
     of_files = [flag for piece in pieces for flag in read_flags(piece.instance, piece.layout)]
     return Scan(
-        pixels=volume[0] if len(volume) == 1 else np.moveaxis(volume, 0, -1),
+        pixels=volume.values[0] if slices == 1 else np.moveaxis(volume.values, 0, -1),
         spacing_mm=spacing,
-        orientation=orientation(plane, spacing, _first_center(layout, factor)),
+        orientation=orientation(plane, spacing, volume.first_center),
         facts=facts,
-        flags=tuple(dict.fromkeys([*of_files, *plane.flags, *tone.flags, *stack.flags, *flags])),
+        flags=tuple(dict.fromkeys([*of_files, *plane.flags, *tone.flags, *stack.flags, *volume.flags])),
     )
 
 
-def _allocate(pieces: Sequence[Piece], stack: Stack, factor: int, limits: Limits) -> Float32[np.ndarray, "d h w"]:
-    layout = pieces[0].layout
-    shape = len(stack.order), layout.rows // factor, layout.columns // factor
-    if prod(shape) > limits.voxels:
-        raise ResourceLimit(
-            "too_many_pixels",
-            f"makes {prod(shape)} voxels, the limit is {limits.voxels}",
-            where=pieces[0].instance.where,
-        )
-    return np.empty(shape, np.float32)
-
-
 def _apply_window(
-    volume: Float32[np.ndarray, "d h w"], tones: Sequence[Tone], choice: WindowChoice
+    values: Float32[np.ndarray, "d h w"], tones: Sequence[Tone], choice: WindowChoice
 ) -> tuple[Window | Lookup, bool]:
     """One window for the whole volume, since each slice its own would make slices incomparable: the middle one's."""
     middle = tones[len(tones) // 2]
-    chosen = choose_window(volume, choice, middle.voi)
-    chosen.apply(volume)
+    window = choose_window(values, choice, middle.voi)
+    window.apply(values)
     if middle.inverted:
-        np.subtract(1, volume, out=volume)
-    return chosen, middle.inverted
-
-
-def _frame_of(pieces: Sequence[Piece], index: int) -> tuple[Piece, Plane, Tone]:
-    """The piece, plane and tone of slice `index`: a frame of the one file, or the one frame of a file."""
-    if len(pieces) == 1:
-        return pieces[0], pieces[0].planes[index], pieces[0].tones[index]
-    return pieces[index], pieces[index].planes[0], pieces[index].tones[0]
-
-
-def _decode(pieces: Sequence[Piece], stack: Stack, factor: int, volume: Float32[np.ndarray, "d h w"]) -> None:
-    """Fill `volume` with modality units, one frame in memory at a time."""
-    slots = {index: slot for slot, index in enumerate(stack.order)}
-    base = 0
-    for piece in pieces:
-        with damage_is_named("undecodable_pixels", "its pixels cannot be decoded", piece.instance.where):
-            for number, stored in enumerate(stored_frames(piece.instance, piece.layout)):
-                if (slot := slots.get(base + number)) is not None:
-                    volume[slot] = piece.tones[number].modality_values(stored, factor)
-        base += piece.layout.frames
-
-
-def _finite(volume: Float32[np.ndarray, "d h w"]) -> tuple[str, ...]:
-    """Floating pixels may hold NaN and infinity for "no value"; they become the smallest finite value, and a flag."""
-    if np.isfinite(volume.sum(dtype=np.float64)):
-        return ()
-    finite = np.isfinite(volume)
-    if finite.all():
-        return ()
-    volume[~finite] = volume[finite].min() if finite.any() else 0
-    return ("nonfinite_pixels",)
+        np.subtract(1, values, out=values)
+    return window, middle.inverted
 
 
 def _spacing(plane: Plane, factor: int, stack: Stack, slices: int) -> tuple[float, ...] | None:
@@ -185,9 +127,3 @@ def _spacing(plane: Plane, factor: int, stack: Stack, slices: int) -> tuple[floa
         return None
     in_plane = plane.spacing[0] * factor, plane.spacing[1] * factor
     return in_plane if slices == 1 or stack.spacing_mm is None else (*in_plane, stack.spacing_mm)
-
-
-def _first_center(layout: Layout, factor: int) -> tuple[float, float]:
-    """The center of the first averaged block, in stored pixels from the center of the first one."""
-    inside = (factor - 1) / 2
-    return layout.rows % factor // 2 + inside, layout.columns % factor // 2 + inside

@@ -4,11 +4,14 @@ gdcm stands only where it is the one free decoder; what pydicom's plugins cannot
 RLE, deflated frames and 12-bit JPEG Extended."""
 
 from collections.abc import Callable
+from io import BytesIO
 from math import prod
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float32, Shaped
+from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID
@@ -19,11 +22,13 @@ from clinimm.io.codestream import Codestream, read_codestream
 from clinimm.io.dicom_header import Instance, named_uid
 from clinimm.io.dicom_layout import Layout
 from clinimm.io.inflate import RAW, inflate
+from clinimm.io.shrink import last_halving
 
 Frame = Shaped[np.ndarray, "h w"] | Shaped[np.ndarray, "h w 3"]
 
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 DEFLATED_FRAMES, RLE = "1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.5"
+WAVELET_SYNTAXES = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 RLE_MOST = 64  # a run of 128 equal bytes takes two
 
 
@@ -34,14 +39,41 @@ def check_syntax(instance: Instance) -> None:
         raise UnsupportedInput("unsupported_transfer_syntax", f"no decoder for {name}", where=instance.where)
 
 
-def decode_frame(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
-    """The samples as stored, and the photometric interpretation they came out in.
+def decode_frame(frame: bytes, instance: Instance, layout: Layout, halvings: int = 0) -> tuple[Frame, str]:
+    """The samples as stored, and the photometric interpretation they came out in. Gray JPEG 2000 is not decoded to its
+    finest levels where both sides are to be halved `halvings` times anyway, and comes out float and that much smaller.
 
     Raises DamagedInput where the frame is not what was declared."""
-    stream = read_codestream(frame)
+    stream = None if instance.syntax in (RLE, DEFLATED_FRAMES) else read_codestream(frame)
     if stream is not None and (stream.rows, stream.columns) != (layout.rows, layout.columns):
         raise DamagedInput("size_mismatch", "its compressed frame has another size than declared", where=instance.where)
+    if stream is not None and halvings > 1 and _may_halve(stream, instance, layout, halvings):
+        return _halved(frame, stream, layout, halvings), layout.photometric
     return DECODERS[instance.syntax](frame, instance, layout)
+
+
+def _may_halve(stream: Codestream, instance: Instance, layout: Layout, halvings: int) -> bool:
+    known = stream.components == 1 and stream.signed == layout.signed and stream.precision <= min(16, layout.stored)
+    return instance.syntax in WAVELET_SYNTAXES and known and halvings <= stream.levels
+
+
+def _halved(frame: bytes, stream: Codestream, layout: Layout, halvings: int) -> Float32[np.ndarray, "h w"]:
+    """By Pillow, the one plugin that can stop early; it stops one level before, and the last step centers the pixels.
+
+    Pillow moves samples up to fill 8 or 16 bits, and signed ones to be positive; both are undone here."""
+    image = Image.open(BytesIO(frame), formats=("JPEG2000",))
+    if not isinstance(image, Jpeg2KImageFile):
+        raise TypeError("Pillow opened something else")
+    levels = halvings - 1
+    image.reduce = levels
+    # Pillow rounds the smaller size to the nearest, JPEG 2000 rounds it up; told a multiple, both agree.
+    image._size = tuple(-(-side >> levels) << levels for side in image.size)
+    samples = np.asarray(image)
+    samples = samples >> (8 * samples.dtype.itemsize - stream.precision)
+    values = last_halving(samples, levels, stream.low_pass_variance)[
+        : layout.rows >> halvings, : layout.columns >> halvings
+    ]
+    return values - np.float32(1 << (stream.precision - 1)) if layout.signed else values
 
 
 def _with_plugin(plugin: str) -> Callable[[bytes, Instance, Layout], tuple[Frame, str]]:
@@ -116,8 +148,11 @@ def _with_gdcm(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame,
     dtype = np.dtype(np.uint8 if stream.precision <= 8 else np.uint16)
     shape = (layout.rows, layout.columns, layout.samples)[: 2 + (layout.samples > 1)]
     _check_size(len(raw), prod(shape) * dtype.itemsize, instance)
-    array = np.frombuffer(raw, dtype, count=prod(shape)).reshape(shape)
-    return array.view(layout.dtype) if array.dtype.itemsize == layout.dtype.itemsize else array, layout.photometric
+    samples = np.frombuffer(raw, dtype, count=prod(shape)).reshape(shape)
+    if layout.signed:
+        return samples.astype(layout.dtype), layout.photometric
+    # A lossy frame overshoots the bits stored where its own precision is higher; cut off, or white would turn black.
+    return np.minimum(samples, (1 << layout.stored) - 1), layout.photometric
 
 
 def _gdcm_bytes(frame: bytes, syntax: UID, stream: Codestream, layout: Layout) -> bytes:

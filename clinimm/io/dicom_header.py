@@ -87,6 +87,7 @@ def open_instance(data: bytes, where: str, limits: Limits) -> Instance:
     stream = BytesIO(body)
     stream.seek(start)
     header = read_dataset(stream, implicit, little, stop_when=_at_pixels)
+    header.set_original_encoding(implicit, little)
     if pixels is None:
         raise UnsupportedInput("not_an_image", f"holds no pixels: {_class_name(header, meta)}", where=where)
     return Instance(header, uid, body, little, pixels, where, flags + _charset_flags(header))

@@ -15,22 +15,24 @@ from clinimm.io.dicom_layout import MONOCHROME, Layout
 LUMA = (0.299, 0.587, 0.114)
 
 
-def stored_frames(instance: Instance, layout: Layout) -> Iterator[Shaped[np.ndarray, "h w"]]:
-    """Each frame's stored values: integers cleaned of bits that hold no pixel, or luminance where it is colored."""
-    frames = _compressed(instance, layout) if instance.encapsulated else _native(instance, layout)
+def stored_frames(instance: Instance, layout: Layout, halvings: int) -> Iterator[Shaped[np.ndarray, "h w"]]:
+    """Each frame's stored values: integers cleaned of bits that hold no pixel, or luminance where it is colored.
+
+    A frame of JPEG 2000 may come out smaller, both sides halved `halvings` times."""
+    frames = _compressed(instance, layout, halvings) if instance.encapsulated else _native(instance, layout)
     for frame, photometric in frames:
         clean = _stored_bits(frame, layout)
         yield clean if clean.ndim == 2 else _luminance(clean, photometric)
 
 
-def _compressed(instance: Instance, layout: Layout) -> Iterator[tuple[Frame, str]]:
+def _compressed(instance: Instance, layout: Layout, halvings: int) -> Iterator[tuple[Frame, str]]:
     stream = BytesIO(instance.body)
     stream.seek(instance.pixels.start)
     table = instance.header.get("ExtendedOffsetTable"), instance.header.get("ExtendedOffsetTableLengths")
     offsets = (table[0], table[1]) if table[0] and table[1] else None
     found = 0
     for frame in generate_frames(stream, number_of_frames=layout.frames, extended_offsets=offsets):
-        yield decode_frame(frame, instance, layout)
+        yield decode_frame(frame, instance, layout, halvings)
         found += 1
         if found == layout.frames:
             return
@@ -84,17 +86,21 @@ def _shaped(flat: Shaped[np.ndarray, " n"], layout: Layout) -> Frame:
 
 def _stored_bits(frame: Frame, layout: Layout) -> Frame:
     """The value between HighBit and BitsStored below it, sign extended; overlays may hide in the bits beside it."""
-    if layout.floating or layout.allocated in (1, layout.stored):
+    if frame.dtype.kind == "f" or layout.allocated in (1, layout.stored):
         return frame
     native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
     shift, width = layout.high + 1 - layout.stored, native.dtype.itemsize * 8
+    low, high = (0, (1 << layout.stored) - 1) if native.dtype.kind == "u" else _signed_range(layout.stored)
+    if shift == 0 and low <= int(native.min()) and int(native.max()) <= high:
+        return native
     if native.dtype.kind == "u":
-        mask = (1 << layout.stored) - 1
-        if shift == 0 and int(native.max()) <= mask:
-            return native
-        return (native >> shift) & native.dtype.type(mask)
+        return (native >> shift) & native.dtype.type(high)
     up = max(0, width - layout.stored - shift)
     return (native << up) >> (up + shift)
+
+
+def _signed_range(bits: int) -> tuple[int, int]:
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
 def _luminance(frame: Frame, photometric: str) -> Float32[np.ndarray, "h w"]:

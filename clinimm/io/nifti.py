@@ -91,7 +91,7 @@ def _scan(image: Any, window: WindowChoice, at_least: int | None) -> Scan:
     return Scan(
         pixels=volume[0] if flat else np.moveaxis(volume, 0, -1),
         spacing_mm=spacing[:2] if flat else spacing,
-        orientation=_orientation(affine, turned.shape, factor) if placed else None,
+        orientation=_orientation(affine, factor) if placed else None,
         facts=facts,
         flags=flags if placed else (*flags, "orientation_unknown"),
     )
@@ -110,9 +110,9 @@ def _display_range(header: Any) -> Window | None:
     return spanning(low, high, "voi") if np.isfinite([low, high]).all() and high > low else None
 
 
-def _orientation(affine: Float[np.ndarray, "4 4"], shape: tuple[int, ...], factor: int) -> Orientation:
-    start = [shape[axis] % factor // 2 + (factor - 1) / 2 for axis in (0, 1)]
-    shrunk = affine @ np.array([[factor, 0, 0, start[0]], [0, factor, 0, start[1]], [0, 0, 1, 0], [0, 0, 0, 1]])
+def _orientation(affine: Float[np.ndarray, "4 4"], factor: int) -> Orientation:
+    start = (factor - 1) / 2
+    shrunk = affine @ np.array([[factor, 0, 0, start], [0, factor, 0, start], [0, 0, 1, 0], [0, 0, 0, 1]])
     rows: Affine = tuple(tuple(float(v) for v in row) for row in shrunk)
     down, right, up = (_unit(affine[:3, axis]) for axis in range(3))
     return Orientation(row=right, column=down, normal=up, affine=rows)
