@@ -6,6 +6,7 @@ FLOOR = 1e-3
 """A gap of this many logits is always good enough: below it float32 rounding is all there is to see."""
 
 EFFICIENCY_LIMIT = 1e-3
+AGREEMENT_LIMIT = 1e-3
 
 
 def completeness(total: float, change: float, tolerance: float) -> Check:
@@ -19,3 +20,8 @@ def completeness(total: float, change: float, tolerance: float) -> Check:
 def efficiency(total: float, logit: float, prior: float) -> Check:
     """The distance in logits between what the Shapley values sum to and the case's logit above the prior."""
     return Check("efficiency", abs(total - (logit - prior)), EFFICIENCY_LIMIT)
+
+
+def agreement(explained: float, served: float) -> Check:
+    """The distance in logits between the answer that is explained and the one that was given."""
+    return Check("agreement", abs(explained - served), AGREEMENT_LIMIT)

@@ -1,6 +1,6 @@
 import pytest
 
-from clinimm.attribution.checks import completeness, efficiency
+from clinimm.attribution.checks import agreement, completeness, efficiency
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_efficiency_is_the_distance_in_logits():
     assert check.value == pytest.approx(0.5)
     assert not check.passed
     assert efficiency(2.0, logit=1.0, prior=-1.0).passed
+
+
+def test_agreement_is_between_what_is_explained_and_what_was_served():
+    assert agreement(1.0, 1.0004).passed
+    assert not agreement(1.0, 1.01).passed
