@@ -70,9 +70,8 @@ def _halved(frame: bytes, stream: Codestream, layout: Layout, halvings: int) -> 
     image._size = tuple(-(-side >> levels) << levels for side in image.size)
     samples = np.asarray(image)
     samples = samples >> (8 * samples.dtype.itemsize - stream.precision)
-    values = last_halving(samples, levels, stream.low_pass_variance)[
-        : layout.rows >> halvings, : layout.columns >> halvings
-    ]
+    values = last_halving(samples, levels, stream.low_pass_variance)
+    values = values[: layout.rows >> halvings, : layout.columns >> halvings]
     return values - np.float32(1 << (stream.precision - 1)) if layout.signed else values
 
 

@@ -45,10 +45,10 @@ def last_halving(band: Shaped[np.ndarray, "h w"], levels: int, low_pass_variance
 
 
 def _halve_rows(band: Float32[np.ndarray, "h w"], weights: tuple[float, float, float]) -> Float32[np.ndarray, "H w"]:
+    first, second, third = (np.float32(weight) for weight in weights)
     count = band.shape[0] // 2
     after = np.concatenate([band[2::2], band[-1:]])[:count]
-    parts = band[0::2][:count], band[1::2], after
-    return sum((part * np.float32(w) for part, w in zip(parts, weights, strict=True)), np.float32(0))
+    return first * band[0::2][:count] + second * band[1::2] + third * after
 
 
 def _added(parts: Sequence[Shaped[np.ndarray, "h w"]], dtype: type[np.generic]) -> Shaped[np.ndarray, "h w"]:
