@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,6 +46,8 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
     with bound(settings.host, settings.port) as listener, _worker(settings) if with_worker else _nothing():
         host, port = listener.getsockname()[:2]
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped
+            signal.signal(number, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -103,5 +103,6 @@ def _stop_event(stop_with_parent: bool) -> threading.Event:
 
 
 def _await_end_of_parent(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
     stop.set()

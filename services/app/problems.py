@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -9,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from services.db import is_away
 from services.errors import BadRequest, Issue, NotFound, Refused, ServiceError, StorageFull, Unavailable
@@ -114,8 +114,10 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method of the path: Starlette names those of one route only."""
-    routes = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
+    for template, operations in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.url.path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return "GET"
 
 
 def _is_full(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 EXAMPLE_CASE: dict[str, Any] = {
     "reference": "order-2024-0117",
@@ -16,19 +17,19 @@ EXAMPLE_CASE: dict[str, Any] = {
 
 
 def _moment(value: Any) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError("is not an ISO 8601 time")
     try:
         moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError("has no offset from UTC")
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("is not a time that can be kept") from error
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass  # Python's own error quotes what was sent
+    raise PydanticCustomError("not_a_time", "is not an ISO 8601 time with its offset from UTC")
 
 
-def _number(value: Any) -> Any:
-    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _number(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise PydanticCustomError("not_a_number", "is not a number")
+    return Decimal(value)
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]

@@ -48,6 +48,7 @@ class Engine:
                 system_database_engine=self.database.engine,
                 executor_id=self.executor,
                 application_version=VERSION,
+                log_level="WARNING",
                 serializer=serializer,
                 use_listen_notify=not self.database.is_sqlite,
                 run_migrations=False,

@@ -1,0 +1,82 @@
+"""A described model, and an API over each kind of database."""
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from service_processes import migrated, new_database, postgres, running_api
+
+from clinimm.config import dump, load
+from services.db import Database
+from services.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def described_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the API reads of an artifact; no weights, which only a worker needs."""
+    folder = tmp_path_factory.mktemp("artifact")
+    (folder / "config.json").write_text(dump(load(ROOT / "configs" / "quickstart.toml")))
+    (folder / "metrics.json").write_text(json.dumps({"auroc": {"cxr+note+labs": 0.9}}))
+    (folder / "card.md").write_text("# quickstart\n")
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    (folder / "manifest.json").write_text(json.dumps({"files": digests}))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "clinimm.db"
+    migrated(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A migrated database of its own."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+        return new_database(url, f"test_{uuid.uuid4().hex[:12]}", "clinimm_template")
+    shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "clinimm.db")
+    return f"sqlite:///{tmp_path / 'clinimm.db'}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    connection = Database(database_url)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def settings(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Settings:
+    """Of an API on SQLite."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(migrated_sqlite, tmp_path / "data" / "clinimm.db")
+    return Settings(data=tmp_path / "data", artifact=described_model)
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[httpx.Client]:
+    """An API on SQLite, without a worker."""
+    with running_api(settings) as client:
+        yield client
+
+
+@pytest.fixture
+def either_api(database_url: str, described_model: Path, tmp_path: Path) -> Iterator[httpx.Client]:
+    """An API on each kind of database, without a worker."""
+    with running_api(Settings(data=tmp_path, artifact=described_model, database_url=database_url)) as client:
+        yield client
