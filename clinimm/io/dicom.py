@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 from pydicom import config as pydicom_config
+from pydicom.dataset import Dataset
 
 from clinimm.errors import UnsupportedInput
 from clinimm.io.dicom_codecs import check_syntax
 from clinimm.io.dicom_facts import read_facts, read_flags
-from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_plane
-from clinimm.io.dicom_header import damage_is_named, open_instance, uid_text, whole
-from clinimm.io.dicom_layout import check_layout
+from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_planes
+from clinimm.io.dicom_header import Instance, code_text, damage_is_named, open_instance, uid_text, whole
+from clinimm.io.dicom_layout import Layout, check_layout
 from clinimm.io.dicom_tone import Tone, read_tone
 from clinimm.io.dicom_volume import Piece, decode_volume, frame_of
 from clinimm.io.scan_types import Limits, Scan, WindowChoice
@@ -27,14 +28,35 @@ warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
 
 
 def read_dicom(
-    files: Sequence[tuple[Path, bytes]], window: WindowChoice, limits: Limits, at_least: int | None = None
+    files: Sequence[tuple[Path, bytes]],
+    window: WindowChoice,
+    limits: Limits,
+    at_least: int | None = None,
+    *,
+    from_folder: bool = False,
 ) -> Scan:
-    """The scan that the files make. Raises UnsupportedInput, DamagedInput or ResourceLimit."""
+    """The scan that the files make. Those `from_folder` may have others among them that hold no pixels.
+
+    Raises UnsupportedInput, DamagedInput or ResourceLimit."""
     with pydicom_config.disable_value_validation():
-        pieces = [_open(path.name, data, limits) for path, data in files]
+        pieces = _open_all(files, limits, skip_no_images=from_folder)
         _check_one_series(pieces)
         stack = _stack(pieces)
         return _assemble(pieces, stack, window, limits, at_least)
+
+
+def _open_all(files: Sequence[tuple[Path, bytes]], limits: Limits, *, skip_no_images: bool) -> list[Piece]:
+    pieces, refusal = [], None
+    for path, data in files:
+        try:
+            pieces.append(_open(path.name, data, limits))
+        except UnsupportedInput as error:
+            if not (skip_no_images and error.code == "not_an_image"):
+                raise
+            refusal = error
+    if refusal is not None and not pieces:
+        raise refusal
+    return pieces
 
 
 def _open(where: str, data: bytes, limits: Limits) -> Piece:
@@ -42,10 +64,16 @@ def _open(where: str, data: bytes, limits: Limits) -> Piece:
     with damage_is_named("unreadable_header", "its header cannot be used", where):
         check_syntax(instance)
         layout = check_layout(instance, limits)
-        groups = [frame_groups(instance.header, index) for index in range(layout.frames)]
-        planes = tuple(read_plane(instance, group) for group in groups)
-        tones = tuple(read_tone(instance, layout, group) for group in groups)
+        groups = frame_groups(instance.header, layout.frames)
+        planes = read_planes(instance, groups)
+        tones = _tones(instance, layout, groups)
     return Piece(instance, layout, planes, tones)
+
+
+def _tones(instance: Instance, layout: Layout, groups: Sequence[Sequence[Dataset]]) -> tuple[Tone, ...]:
+    if len(groups) > 1 and groups[0] is groups[1]:
+        return (read_tone(instance, layout, groups[0]),) * len(groups)
+    return tuple(read_tone(instance, layout, group) for group in groups)
 
 
 def _check_one_series(pieces: Sequence[Piece]) -> None:
@@ -61,7 +89,7 @@ def _check_one_series(pieces: Sequence[Piece]) -> None:
     if any(piece.layout.frames > 1 for piece in pieces):
         raise UnsupportedInput("several_films", "holds several multi-frame files", where=where, mend="give one")
     placed = all(piece.planes[0].along_normal is not None for piece in pieces)
-    if not placed and any(str(piece.instance.header.get("Modality")) in FILMS for piece in pieces):
+    if not placed and any(code_text(piece.instance.header, "Modality") in FILMS for piece in pieces):
         raise UnsupportedInput("several_films", f"holds {len(pieces)} films", where=where, mend="give one film")
 
 
@@ -72,7 +100,7 @@ def _stack(pieces: Sequence[Piece]) -> Stack:
         Slice(
             index,
             piece.planes[0],
-            (piece.layout.rows, piece.layout.columns),
+            piece.layout.form,
             whole(piece.instance.header, "InstanceNumber", piece.instance.where, default=0),
             uid_text(piece.instance.header, "SOPInstanceUID") or "",
         )
@@ -84,8 +112,7 @@ def _stack(pieces: Sequence[Piece]) -> Stack:
 def _stack_frames(piece: Piece) -> Stack:
     if piece.layout.frames == 1:
         return Stack((0,), None, ())
-    size = piece.layout.rows, piece.layout.columns
-    slices = [Slice(index, plane, size, index, "") for index, plane in enumerate(piece.planes)]
+    slices = [Slice(index, plane, piece.layout.form, index, "") for index, plane in enumerate(piece.planes)]
     return stack_slices(slices, piece.instance.where, drop_duplicates=False)
 
 
@@ -93,20 +120,22 @@ def _assemble(
     pieces: Sequence[Piece], stack: Stack, choice: WindowChoice, limits: Limits, at_least: int | None
 ) -> Scan:
     volume = decode_volume(pieces, stack, at_least, limits)
-    window, inverted = _apply_window(volume.values, [frame_of(pieces, index)[2] for index in stack.order], choice)
+    tones = [frame_of(pieces, index)[2] for index in stack.order]
+    window, inverted = _apply_window(volume.values, tones, choice)
     first, plane, tone = frame_of(pieces, stack.order[0])
     slices = len(volume.values)
     spacing = _spacing(plane, volume.factor, stack, slices)
     facts = read_facts(first.instance, first.layout, plane)
     facts |= {"window": window.facts(), "inverted": inverted}
     facts |= {"files": len(pieces), "slices": slices, "shrunk_by": volume.factor}
-    of_files = [flag for piece in pieces for flag in read_flags(piece.instance, piece.layout)]
+    flags = [flag for piece in pieces for flag in read_flags(piece.instance, piece.layout)]
+    flags += [*plane.flags, *tone.flags, *stack.flags, *volume.flags, *_window_flags(tones, window)]
     return Scan(
         pixels=volume.values[0] if slices == 1 else np.moveaxis(volume.values, 0, -1),
         spacing_mm=spacing,
         orientation=orientation(plane, spacing, volume.first_center),
         facts=facts,
-        flags=tuple(dict.fromkeys([*of_files, *plane.flags, *tone.flags, *stack.flags, *volume.flags])),
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 
@@ -120,6 +149,12 @@ def _apply_window(
     if middle.inverted:
         np.subtract(1, values, out=values)
     return window, middle.inverted
+
+
+def _window_flags(tones: Sequence[Tone], window: Window | Lookup) -> tuple[str, ...]:
+    """Slices that asked for other windows than the one applied."""
+    varies = any(isinstance(tone.voi, Window) and tone.voi != window for tone in tones)
+    return ("window_varies",) if window.source == "voi" and varies else ()
 
 
 def _spacing(plane: Plane, factor: int, stack: Stack, slices: int) -> tuple[float, ...] | None:

@@ -1,7 +1,7 @@
 """Where a frame lies in the patient: position, directions and pixel spacing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import hypot
 
@@ -44,9 +44,31 @@ class Plane:
         return sum(p * n for p, n in zip(self.position, normal, strict=True))
 
 
-def frame_groups(header: Dataset, index: int) -> list[Dataset]:
-    """Where frame `index` keeps its attributes, nearest first: its own functional groups, those shared by all frames,
-    and the data set itself."""
+def frame_groups(header: Dataset, frames: int) -> list[list[Dataset]]:
+    """Where each frame keeps its attributes; the same list for every frame of a file without functional groups."""
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        return [_groups(header, 0)] * frames
+    return [_groups(header, index) for index in range(frames)]
+
+
+def read_planes(instance: Instance, groups: Sequence[Sequence[Dataset]]) -> tuple[Plane, ...]:
+    """The plane of every frame. Frames that share one position are placed by their offsets from it (RT dose), or not
+    at all: only the first is then known to lie there."""
+    if len(groups) == 1 or groups[0] is not groups[1]:
+        return tuple(read_plane(instance, group) for group in groups)
+    plane = read_plane(instance, groups[0])
+    offsets = numbers(instance.header, "GridFrameOffsetVector", instance.where)
+    if plane.position is None or plane.normal is None or len(offsets) != len(groups):
+        return (replace(plane, position=None),) * len(groups)
+    x, y, z = plane.position
+    a, b, c = plane.normal
+    # Offsets that start at 0 are relative to the position, others are absolute along the axis (PS3.3 C.8.8.3.2).
+    steps = [offset - offsets[0] for offset in offsets]
+    return tuple(replace(plane, position=(x + step * a, y + step * b, z + step * c)) for step in steps)
+
+
+def _groups(header: Dataset, index: int) -> list[Dataset]:
+    """Nearest first: the frame's own functional groups, those shared by all frames, and the data set itself."""
     groups: list[Dataset] = []
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     for macros in [*per_frame[index : index + 1], *(header.get("SharedFunctionalGroupsSequence") or [])[:1]]:

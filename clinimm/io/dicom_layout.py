@@ -32,6 +32,11 @@ class Layout:
     flags: tuple[str, ...]
 
     @property
+    def form(self) -> tuple[int, int, str]:
+        """What the slices of one volume must share."""
+        return self.rows, self.columns, self.photometric
+
+    @property
     def dtype(self) -> np.dtype:
         """Of one sample, in this machine's byte order."""
         kind = "f" if self.floating else "i" if self.signed else "u"

@@ -1,7 +1,9 @@
 """The image door: files in, one scan out, told apart by what they hold and never by their names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
 from clinimm.io.dicom import read_dicom
@@ -12,7 +14,8 @@ from clinimm.io.scan_types import Limits, Orientation, Scan, WindowChoice
 __all__ = ["Limits", "Orientation", "Scan", "WindowChoice", "read_scan"]
 
 PNG, JPEG, GZIP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x1f\x8b"
-NIFTI_MAGICS = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
+NIFTI = (b"n+1\0", b"ni1\0", b"n+2\0", b"ni2\0")
+File = tuple[Path, bytes]
 
 
 def read_scan(
@@ -26,54 +29,77 @@ def read_scan(
 
     `window` is "voi" (what the file asks for, else a robust range), "full" (smallest to largest value) or (center,
     width) in modality units, such as HU. With `at_least`, frames are averaged over square blocks such that the shorter
-    side keeps that many pixels: quicker where the model wants a small picture anyway.
+    side keeps that many pixels: quicker where the model wants a small picture anyway. What else lies in a folder is
+    passed over and flagged `skipped_files:n`.
 
     Raises InputError: UnsupportedInput (`unknown_format`, `not_an_image`, `unsupported_transfer_syntax`,
     `several_series`, ...), DamagedInput or ResourceLimit. Decodes in this process; see sandbox.Sandbox for files that
     are not trusted."""
     limits = limits or Limits()
-    files = _read_files(paths, limits)
-    kinds = {_kind(data) for _, data in files}
+    from_folder = any(path.is_dir() for path in paths)
+    found = _read_files(paths, limits)
+    kind, files = _one_kind(found, from_folder=from_folder)
+    if kind == "dicom":
+        scan = read_dicom(files, window, limits, at_least, from_folder=from_folder)
+    else:
+        scan = _read_single(kind, files, window, limits, at_least)
+    skipped = len(found) - scan.facts.get("files", len(files))
+    return replace(scan, flags=(*scan.flags, f"skipped_files:{skipped}")) if skipped else scan
+
+
+def _read_single(kind: str, files: Sequence[File], window: WindowChoice, limits: Limits, at_least: int | None) -> Scan:
     path, data = files[0]
-    if kinds == {"dicom"}:
-        return read_dicom(files, window, limits, at_least)
-    if "unknown" in kinds:
+    if kind == "unknown":
         raise UnsupportedInput(
             "unknown_format", "is not DICOM, PNG, JPEG or NIfTI", where=path.name, mend="convert it to one of these"
         )
     if len(files) > 1:
         raise UnsupportedInput("several_pictures", "only DICOM files make a series", where=f"{len(files)} files")
-    if kinds == {"nifti"}:
-        # nibabel takes longer to import than a film takes to read, and few inputs need it.
-        from clinimm.io.nifti import read_nifti
+    if kind == "picture":
+        return read_picture(data, path.name, window, limits, at_least)
+    # nibabel takes longer to import than a film takes to read, and few inputs need it.
+    from clinimm.io.nifti import read_nifti
 
-        return read_nifti(data, path.name, window, limits, at_least)
-    return read_picture(data, path.name, window, limits, at_least)
+    return read_nifti(data, path.name, window, limits, at_least)
 
 
-def _read_files(paths: Sequence[Path], limits: Limits) -> list[tuple[Path, bytes]]:
+def _one_kind(files: Sequence[File], *, from_folder: bool) -> tuple[str, list[File]]:
+    """The kind of the files, and those of that kind: all of them, unless a folder holds others beside its images."""
+    kinds = [_kind(data) for _, data in files]
+    for kind in ("dicom", "nifti", "picture"):
+        if kind in kinds and (from_folder or kinds.count(kind) == len(kinds)):
+            return kind, [file for file, its_kind in zip(files, kinds, strict=True) if its_kind == kind]
+    if "unknown" not in kinds:
+        raise UnsupportedInput("several_pictures", "mixes formats", where=f"{len(files)} files")
+    return "unknown", [file for file, kind in zip(files, kinds, strict=True) if kind == "unknown"]
+
+
+def _read_files(paths: Sequence[Path], limits: Limits) -> list[File]:
     files = [file for path in paths for file in (_files_below(path) if path.is_dir() else [path])]
     if not files:
         raise InputError("no_files", "holds no file", where=paths[0].name if paths else "")
     if len(files) > limits.files:
         raise ResourceLimit("too_many_files", f"holds {len(files)} files, the limit is {limits.files}")
-    return [(file, data) for file, data in zip(files, _bytes_of(files, limits), strict=True)]
-
-
-def _bytes_of(files: Sequence[Path], limits: Limits) -> list[bytes]:
-    contents, total = [], 0
+    contents, room = [], limits.total_bytes
     for file in files:
-        try:
-            size = file.stat().st_size
-            total += size
-            if size > limits.file_bytes or total > limits.total_bytes:
-                raise ResourceLimit(
-                    "file_too_large", f"is over the limit of {limits.file_bytes} bytes", where=file.name
-                )
-            contents.append(file.read_bytes())
-        except OSError as error:
-            raise DamagedInput("unreadable_file", f"cannot be read ({type(error).__name__})", where=file.name) from None
+        contents.append((file, _read_bytes(file, min(room, limits.file_bytes))))
+        room -= len(contents[-1][1])
     return contents
+
+
+def _read_bytes(file: Path, most: int) -> bytes:
+    """The file's bytes, never more than `most`, even of one that grows. A pipe or device is refused, not waited for."""
+    try:
+        status = file.stat()
+        if not S_ISREG(status.st_mode):
+            raise DamagedInput("unreadable_file", "is no regular file", where=file.name)
+        with file.open("rb") as stream:
+            data = stream.read(min(status.st_size, most) + 1)
+    except OSError as error:
+        raise DamagedInput("unreadable_file", f"cannot be read ({type(error).__name__})", where=file.name) from None
+    if len(data) > most:
+        raise ResourceLimit("file_too_large", f"is over the {most} bytes that are left", where=file.name)
+    return data
 
 
 def _files_below(folder: Path) -> list[Path]:
@@ -83,6 +109,6 @@ def _files_below(folder: Path) -> list[Path]:
 def _kind(data: bytes) -> str:
     if data.startswith((PNG, JPEG)):
         return "picture"
-    if data.startswith(GZIP) or data[344:348] in NIFTI_MAGICS or data[4:8] in NIFTI_MAGICS:
+    if data.startswith(GZIP) or data[344:348] in NIFTI or data[4:8] in NIFTI:
         return "nifti"
     return "dicom" if looks_like_dicom(data) else "unknown"

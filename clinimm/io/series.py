@@ -16,11 +16,12 @@ GAP = 1.5
 
 @dataclass(frozen=True)
 class Slice:
-    """One frame awaiting its place. `number` is Instance Number, `uid` SOP Instance UID; both break ties alone."""
+    """One frame awaiting its place. `form` is rows, columns and photometric; `number` is Instance Number and `uid`
+    SOP Instance UID, which break ties alone."""
 
     index: int
     plane: Plane
-    size: tuple[int, int]
+    form: tuple[int, int, str]
     number: int
     uid: str
 
@@ -38,9 +39,9 @@ def stack_slices(slices: Sequence[Slice], where: str, *, drop_duplicates: bool) 
     """The order of the slices by the projection of their positions on the normal, whatever order they came in.
 
     Of slices in one place the first by Instance Number is kept, unless `drop_duplicates` is False; then the stored
-    order stands. Raises UnsupportedInput `mixed_geometry` for slices of different sizes or directions."""
-    if len({piece.size for piece in slices}) > 1:
-        raise UnsupportedInput("mixed_geometry", "its slices differ in size", where=where)
+    order stands. Raises UnsupportedInput `mixed_geometry` for slices of different forms or directions."""
+    if len({piece.form for piece in slices}) > 1:
+        raise UnsupportedInput("mixed_geometry", "its slices differ in size or photometric", where=where)
     if any(piece.plane.along_normal is None for piece in slices):
         return _unplaced(slices)
     _check_parallel(slices, where)
