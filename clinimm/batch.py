@@ -28,6 +28,11 @@ class ModalityBatch:
             self.values.to(device), self.present.to(device), mask, self.quality.to(device), self.states
         )
 
+    def rows(self, index: Int[Tensor, " r"]) -> "ModalityBatch":
+        mask = None if self.mask is None else self.mask[index]
+        states = tuple(self.states[i] for i in index.tolist())
+        return ModalityBatch(self.values[index], self.present[index], mask, self.quality[index], states)
+
     @staticmethod
     def cat(parts: Sequence["ModalityBatch"]) -> "ModalityBatch":
         masks = [part.mask for part in parts if part.mask is not None]
@@ -61,6 +66,12 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         parts = {name: part.to(device) for name, part in self.modalities.items()}
         return Batch(self.case_ids, parts, self.targets.to(device), self.target_mask.to(device))
+
+    def rows(self, index: Int[Tensor, " r"]) -> "Batch":
+        """The chosen cases, in the order of `index`."""
+        parts = {name: part.rows(index) for name, part in self.modalities.items()}
+        chosen = tuple(self.case_ids[i] for i in index.tolist())
+        return Batch(chosen, parts, self.targets[index], self.target_mask[index])
 
     @staticmethod
     def cat(items: Sequence["Batch"]) -> "Batch":

@@ -3,6 +3,7 @@
 Modules never see a section: builders unpack it into plain arguments."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from clinimm.errors import ConfigError
 from clinimm.types import Analyte, Kind, Modality
 
 Options = Mapping[str, Any]
+_NAME = re.compile("[a-z][a-z0-9_]*")
 
 
 class Section(BaseModel):
@@ -48,7 +50,8 @@ class Encoder(Section):
 
 class ImageInput(Section):
     """A film or a volume. `size` is (h, w) or (h, w, d). `window` is "voi" (what the file asks for), "full" (the whole
-    range of the pixels) or (center, width) in modality units, such as HU."""
+    range of the pixels) or (center, width) in modality units, such as HU. `mean` and `std` standardize the windowed
+    pixels, which lie in [0, 1]."""
 
     kind: Literal["image"] = "image"
     column: str
@@ -57,6 +60,8 @@ class ImageInput(Section):
     window: Literal["voi", "full"] | tuple[float, float] = "voi"
     spacing_mm: tuple[float, float, float] | None = None
     crop_columns: tuple[str, str, str, str] | None = None
+    mean: float = 0.5
+    std: float = Field(0.25, gt=0)
     augment: bool = True
     encoder: Encoder
 
@@ -192,6 +197,8 @@ class Config(Section):
             raise ValueError("needs at least one input and one target")
         if len({target.name for target in self.targets}) < len(self.targets):
             raise ValueError("two targets share a name")
+        if unfit := [name for name in (*self.inputs, *self.target_names) if not _NAME.fullmatch(name)]:
+            raise ValueError(f"names are lower-case letters, digits and _: {', '.join(unfit)}")
         return self
 
     @property
@@ -239,8 +246,9 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
 
 
 def dump(config: Config) -> str:
-    """The config as JSON, keys sorted: the form that is hashed and kept in an artifact."""
-    return json.dumps(config.model_dump(mode="json"), sort_keys=True, indent=2)
+    """The config as JSON: the form that is hashed and kept in an artifact. Keys keep their order, since that of the
+    inputs is the order of the model's modalities."""
+    return json.dumps(config.model_dump(mode="json"), indent=2)
 
 
 def _override(values: dict[str, Any], override: str) -> None:

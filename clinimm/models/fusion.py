@@ -14,16 +14,43 @@ from clinimm.batch import Tokens
 Fused = tuple[Float[Tensor, "b e"], Float[Tensor, "b m"]]
 
 
-def pool(tokens: Tokens) -> Float[Tensor, "b e"]:
-    """Mean over the real positions; 0 where there are none."""
-    weight = tokens.mask.to(tokens.values.dtype)[..., None]
-    return (tokens.values * weight).sum(1) / weight.sum(1).clamp_min(1)
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """`layer` with all its weights set to 0: what it adds starts as nothing."""
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    return layer
 
 
-def masked_softmax(scores: Float[Tensor, "b m"], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b m"]:
-    """Softmax over the present ones; exactly 0 for the absent, and all 0 where nothing is present."""
-    shifted = scores - scores.masked_fill(~present, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)
-    exponent = shifted.masked_fill(~present, -torch.inf).exp()
+def summary(tokens: Tokens) -> Float[Tensor, "b e"]:
+    """The first token, which sums its modality up: see `Summary`."""
+    return tokens.values[:, 0]
+
+
+class Summary(nn.Module):
+    """Puts a summary before the tokens: their mean, weighed by learned attention that starts even.
+
+    A finding is a few words of a note and a few patches of a film: a plain mean would drown it. Source: Ilse et al.
+    2018, "Attention-based Deep Multiple Instance Learning", eq. 8."""
+
+    def __init__(self, width: int, inner: int = 16) -> None:
+        super().__init__()
+        self.see = nn.Linear(width, inner)
+        self.score = zeroed(nn.Linear(inner, 1, bias=False))
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        scores = self.score(torch.tanh(self.see(tokens.values)))[..., 0]
+        weights = masked_softmax(scores, tokens.mask)
+        whole = torch.einsum("bn,bne->be", weights, tokens.values)
+        return Tokens(
+            torch.cat([whole[:, None], tokens.values], dim=1),
+            torch.cat([tokens.mask.any(1, keepdim=True), tokens.mask], dim=1),
+        )
+
+
+def masked_softmax(scores: Float[Tensor, "b n"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+    """Softmax over what the mask marks; exactly 0 elsewhere, and all 0 where nothing is marked."""
+    marked = scores.masked_fill(~mask, -torch.inf)
+    exponent = (marked - marked.amax(1, keepdim=True).nan_to_num(neginf=0.0)).exp()
     return exponent / exponent.sum(1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny)
 
 
@@ -33,23 +60,44 @@ def even(present: Bool[Tensor, "b m"], dtype: torch.dtype) -> Float[Tensor, "b m
     return share / share.sum(1, keepdim=True).clamp_min(1)
 
 
-def zeroed(layer: nn.Linear) -> nn.Linear:
-    """`layer` with all its weights set to 0: what it adds starts as nothing."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
 class PerModality(nn.Module):
-    """A linear map of its own for each modality's pooled token; 0 where it is absent. Returns (b, m, out)."""
+    """A linear map of its own for each modality's summary; 0 where it is absent. Returns (b, m, out)."""
 
     def __init__(self, width: int, modalities: int, out: int) -> None:
         super().__init__()
         self.maps = nn.ModuleList(nn.Linear(width, out) for _ in range(modalities))
 
     def forward(self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b m o"]:
-        mapped = torch.stack([apply(pool(one)) for apply, one in zip(self.maps, tokens, strict=True)], dim=1)
+        mapped = torch.stack([apply(summary(one)) for apply, one in zip(self.maps, tokens, strict=True)], dim=1)
         return mapped * present[..., None].to(mapped.dtype)
+
+
+class LowRank(nn.Module):
+    """Low-rank bilinear (with three inputs: trilinear) product of tokens with a constant appended, so that every
+    lower-order product is in it too; an absent input is the constant alone.
+
+    Source: Liu et al. 2018, "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors", eq. 6. Differs: each
+    token is first squeezed to `squeeze` units by a linear layer, dropout and tanh, which few cases can fill."""
+
+    def __init__(
+        self, width: int, qualities: Sequence[int], dropout: float, *, rank: int = 8, squeeze: int = 4
+    ) -> None:
+        super().__init__()
+        self.squeeze = PerModality(width, len(qualities), squeeze)
+        self.dropout = nn.Dropout(dropout)
+        shape = (len(qualities), squeeze + 1, rank * width)
+        self.factors = nn.Parameter(torch.randn(shape) / (squeeze + 1) ** 0.5)
+        self.sum_ranks = nn.Parameter(torch.randn(rank) / rank)
+        self.rank, self.width = rank, width
+
+    def forward(
+        self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"], quality: Sequence[Float[Tensor, "b _"]]
+    ) -> Fused:
+        small = torch.tanh(self.dropout(self.squeeze(tokens, present)))
+        with_constant = torch.cat([small, torch.ones_like(small[..., :1])], dim=-1)
+        factors = torch.einsum("bms,msr->bmr", with_constant, self.factors)
+        product = factors.prod(1).unflatten(1, (self.rank, self.width))
+        return torch.einsum("brw,r->bw", product, self.sum_ranks), even(present, small.dtype)
 
 
 class Gate(nn.Module):
@@ -57,10 +105,19 @@ class Gate(nn.Module):
 
     a_m = w_m . tanh(V_m h_m + Q_m q_m) + b_m, weights = softmax of a over the present. Source: the gate of the
     mixture-of-experts (Jacobs et al. 1991) with the quality features of each input beside its token; the masked softmax
-    is that of attention. A small net over the weighted sum finds what only several inputs together tell."""
+    is that of attention. A weighted sum hides what only two inputs together tell, so a low-rank product of narrow
+    squeezes stands beside it: on a few hundred cases a net over the sum alone does not find an exclusive or."""
 
     def __init__(
-        self, width: int, qualities: Sequence[int], dropout: float, *, inner: int = 16, temperature: float = 1.0
+        self,
+        width: int,
+        qualities: Sequence[int],
+        dropout: float,
+        *,
+        inner: int = 16,
+        temperature: float = 1.0,
+        rank: int = 8,
+        squeeze: int = 4,
     ) -> None:
         super().__init__()
         self.see = nn.ModuleList(nn.Linear(width, inner) for _ in qualities)
@@ -68,21 +125,23 @@ class Gate(nn.Module):
         self.score = nn.ModuleList(zeroed(nn.Linear(inner, 1)) for _ in qualities)
         self.maps = PerModality(width, len(qualities), width)
         self.mix = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout))
+        self.product = LowRank(width, qualities, dropout, rank=rank, squeeze=squeeze)
         self.temperature = temperature
 
     def forward(
         self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"], quality: Sequence[Float[Tensor, "b _"]]
     ) -> Fused:
         scores = [
-            score(torch.tanh(see(pool(one)) + judge(q)))
+            score(torch.tanh(see(summary(one)) + judge(q)))
             for score, see, judge, one, q in zip(self.score, self.see, self.judge, tokens, quality, strict=True)
         ]
         weights = masked_softmax(torch.cat(scores, dim=1) / self.temperature, present)
-        return self.mix((weights[..., None] * self.maps(tokens, present)).sum(1)), weights
+        product, _ = self.product(tokens, present, quality)
+        return self.mix((weights[..., None] * self.maps(tokens, present)).sum(1)) + product, weights
 
 
 class Concat(nn.Module):
-    """All pooled tokens side by side, a learned vector in the place of an absent one, and a small net over them."""
+    """All summarys side by side, a learned vector in the place of an absent one, and a small net over them."""
 
     def __init__(self, width: int, qualities: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -92,7 +151,7 @@ class Concat(nn.Module):
     def forward(
         self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"], quality: Sequence[Float[Tensor, "b _"]]
     ) -> Fused:
-        slots = torch.stack([pool(one) for one in tokens], dim=1)
+        slots = torch.stack([summary(one) for one in tokens], dim=1)
         filled = torch.where(present[..., None], slots, self.absent)
         return self.mix(filled.flatten(1)), even(present, filled.dtype)
 
@@ -124,34 +183,6 @@ class Product(nn.Module):
     ) -> Fused:
         factors = 1 + torch.tanh(self.maps(tokens, present))
         return self.dropout(factors.prod(1) - 1), even(present, factors.dtype)
-
-
-class LowRank(nn.Module):
-    """Low-rank bilinear (with three inputs: trilinear) product of tokens with a constant appended, so that every
-    lower-order product is in it too; an absent input is the constant alone.
-
-    Source: Liu et al. 2018, "Efficient Low-rank Multimodal Fusion with Modality-Specific Factors", eq. 6. Differs: each
-    token is first squeezed to `squeeze` units by a linear layer, dropout and tanh, which few cases can fill."""
-
-    def __init__(
-        self, width: int, qualities: Sequence[int], dropout: float, *, rank: int = 8, squeeze: int = 4
-    ) -> None:
-        super().__init__()
-        self.squeeze = PerModality(width, len(qualities), squeeze)
-        self.dropout = nn.Dropout(dropout)
-        shape = (len(qualities), squeeze + 1, rank * width)
-        self.factors = nn.Parameter(torch.randn(shape) / (squeeze + 1) ** 0.5)
-        self.sum_ranks = nn.Parameter(torch.randn(rank) / rank)
-        self.rank, self.width = rank, width
-
-    def forward(
-        self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"], quality: Sequence[Float[Tensor, "b _"]]
-    ) -> Fused:
-        small = torch.tanh(self.dropout(self.squeeze(tokens, present)))
-        with_constant = torch.cat([small, torch.ones_like(small[..., :1])], dim=-1)
-        factors = torch.einsum("bms,msr->bmr", with_constant, self.factors)
-        product = factors.prod(1).unflatten(1, (self.rank, self.width))
-        return torch.einsum("brw,r->bw", product, self.sum_ranks), even(present, small.dtype)
 
 
 class CrossAttention(nn.Module):

@@ -57,7 +57,7 @@ def resnet(
     layers: Sequence[int] = (2, 2, 2, 2),
     block: str = "basic",
     planes: Sequence[int] = (64, 128, 256, 512),
-    norm: str = "group",
+    norm: str = "batch",
     max_pool: bool = True,
 ) -> tuple[nn.Module, int]:
     """A ResNet trunk and its number of features. Differs from MONAI's default: the first stride is 2, as in He et al.
@@ -78,7 +78,7 @@ def densenet(
     layers: Sequence[int] = (6, 12, 24, 16),
     growth: int = 32,
     init_features: int = 64,
-    norm: str = "group",
+    norm: str = "batch",
 ) -> tuple[nn.Module, int]:
     """A DenseNet trunk (Huang et al. 2017; the defaults are DenseNet121) and its number of features."""
     net = DenseNet(
@@ -145,8 +145,10 @@ def _load_trunk(trunk: nn.Module, path: Path) -> None:
 
 
 def normalized(trunk: nn.Module, norm: str) -> nn.Module:
-    """`trunk` with its batch normalization kept ("batch") or replaced by group normalization ("group": no statistics
-    are shared between patients; Wu and He 2018)."""
+    """`trunk` with its batch normalization kept ("batch") or replaced by group normalization ("group"; Wu and He 2018).
+
+    Group normalization lets no patient's film touch another's while training, but on a few hundred films it finds no
+    lesion that batch normalization finds in ten epochs."""
     if norm == "batch":
         return trunk
     if norm != "group":

@@ -1,6 +1,7 @@
 """The whole net: an encoder per modality, one fusion, a head per target, and an auxiliary head per modality."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -9,17 +10,19 @@ from torch import Tensor, nn
 
 from clinimm.batch import Batch, ModelOutput, Tokens
 from clinimm.models.encoder import Encoder
-from clinimm.models.fusion import pool, zeroed
+from clinimm.models.fusion import Summary, summary, zeroed
 from clinimm.types import Modality
 
 
 class Network(nn.Module):
     """Encoders, fusion and heads. The answer is the weighed opinions of the inputs, corrected by the fused vector:
 
-    logits = sum_m weight_m * unimodal_m + head(fused)
+    logits = prior + n ** c * sum_m weight_m * (unimodal_m - prior) + head(fused), n inputs being present
 
-    The correction starts at 0, so that training starts from the availability-aware average of the inputs. A case
-    with no input at all gets `prior`, the logits of the training prevalence."""
+    The exponent c is learned, one per target: at 0 the opinions are averaged, as if all told the same; at 1 their
+    evidence adds up, as if each were independent of the others given the answer (a logarithmic opinion pool, Genest and
+    Zidek 1986, eq. 3.9). The correction starts at 0. A case with no input at all gets `prior`, the logits of the
+    training prevalence."""
 
     prior: Float[Tensor, " k"]
 
@@ -36,6 +39,8 @@ class Network(nn.Module):
         self.encoders = nn.ModuleDict({m.name: encoders[m.name] for m in self.modalities})
         self.fusion = fusion
         self.opinions = nn.ModuleDict({m.name: starting_at(prior, width) for m in self.modalities})
+        self.summaries = nn.ModuleDict({m.name: Summary(width) for m in self.modalities})
+        self.independence = nn.Parameter(torch.zeros(len(prior)))
         self.head = zeroed(nn.Linear(width, len(prior)))
         self.width = width
         self.register_buffer("prior", prior.clone())
@@ -64,7 +69,7 @@ class Network(nn.Module):
     ) -> dict[str, Tokens]:
         """Tokens of each modality. Only rows that are present are encoded; the rest are 0 and carry no gradient."""
         return {
-            name: encode_present(encoder, embedded[name], masks[name], present[:, i])
+            name: self.summaries[name](encode_present(encoder, embedded[name], masks[name], present[:, i]))
             for i, (name, encoder) in enumerate(self.named_encoders())
         }
 
@@ -76,10 +81,12 @@ class Network(nn.Module):
         kept = [hide(tokens[name], present[:, i]) for i, name in enumerate(names)]
         judged = [torch.where(present[:, i, None], quality[name], 0.0) for i, name in enumerate(names)]
         fused, weights = self.fusion(kept, present, judged)
-        opinions = [self.opinions[name](pool(one)) for name, one in zip(names, kept, strict=True)]
+        opinions = [self.opinions[name](summary(one)) for name, one in zip(names, kept, strict=True)]
         unimodal = torch.stack(opinions, dim=1) * present[..., None]
-        logits = (weights[..., None] * unimodal).sum(1) + self.head(fused)
-        logits = torch.where(present.any(1, keepdim=True), logits, self.prior)
+        evidence = (weights[..., None] * (unimodal - self.prior)).sum(1)
+        count = present.sum(1, keepdim=True).clamp_min(1).to(evidence.dtype)
+        pooled = self.prior + evidence * count ** torch.sigmoid(self.independence)
+        logits = torch.where(present.any(1, keepdim=True), pooled + self.head(fused), self.prior)
         return ModelOutput(logits, unimodal, fused, weights)
 
     def forward(self, batch: Batch, present: Bool[Tensor, "b m"] | None = None) -> ModelOutput:
@@ -103,13 +110,30 @@ def encode_present(encoder: Encoder, embedded: Tensor, mask: Tensor | None, pres
     rows = present.nonzero()[:, 0]
     if len(rows) == 0:
         blank = None if mask is None else torch.ones_like(mask[:1])
-        encoded = encoder(torch.zeros_like(embedded[:1]), blank)
+        with batch_statistics(encoder, False):
+            encoded = encoder(torch.zeros_like(embedded[:1]), blank)
         values = encoded.values.expand(len(present), -1, -1) * 0
         return Tokens(values, torch.zeros(values.shape[:2], dtype=torch.bool, device=values.device))
-    encoded = encoder(embedded[rows], None if mask is None else mask[rows])
+    with batch_statistics(encoder, len(rows) > 1):
+        encoded = encoder(embedded[rows], None if mask is None else mask[rows])
     values = encoded.values.new_zeros(len(present), *encoded.values.shape[1:]).index_copy(0, rows, encoded.values)
     real = encoded.mask.new_zeros(len(present), encoded.mask.shape[1]).index_copy(0, rows, encoded.mask)
     return Tokens(values, real)
+
+
+@contextmanager
+def batch_statistics(encoder: Encoder, allowed: bool) -> Iterator[None]:
+    """For the length of a block, batch normalization uses and learns the batch's own statistics only where `allowed`:
+    a blank row has none, and one patient is no batch."""
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
+    learning = [layer for layer in norms if layer.training and not allowed]
+    for layer in learning:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in learning:
+            layer.train()
 
 
 def hide(tokens: Tokens, present: Bool[Tensor, " b"]) -> Tokens:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from small_models import MODALITIES, PLANS, QUALITIES, VOCABULARY, random_batch, rows, small_network
+from small_models import MODALITIES, PLANS, QUALITIES, VOCABULARY, random_batch, small_network
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from clinimm.errors import ConfigError
@@ -48,13 +48,14 @@ def test_alone_or_in_a_batch_is_the_same_answer(fusion: str, mode: str) -> None:
     batch = random_batch(8)
     options = {"hidden": 16, "layers": 1, "heads": 2, "dropout": 0.0}
     note = EncoderPlan("transformer", dropout=0.0, options=options, vocabulary=VOCABULARY)
-    cxr = EncoderPlan("resnet10", options={"planes": [8, 8, 16, 16]}, dropout=0.0)
+    net = {"planes": [8, 8, 16, 16], "max_pool": False, "norm": "group"}
+    cxr = EncoderPlan("resnet10", options=net, dropout=0.0)
     network = small_network(fusion, note=note, cxr=cxr, labs=EncoderPlan("analytes", dropout=0.0))
     network.train(mode == "train")
     if mode == "train" and fusion == "cross_attention":
         network.fusion.eval()  # its own dropout is not what is asked here
     together = network(batch).logits
-    alone = torch.cat([network(rows(batch, [i])).logits for i in range(8)])
+    alone = torch.cat([network(batch.rows(torch.tensor([i]))).logits for i in range(8)])
     torch.testing.assert_close(together, alone, atol=2e-5, rtol=2e-5)
 
 
@@ -62,9 +63,6 @@ def test_alone_or_in_a_batch_is_the_same_answer(fusion: str, mode: str) -> None:
 def test_gradient_reaches_every_weight(fusion: str) -> None:
     batch = random_batch(8)
     network = small_network(fusion)
-    if fusion == "gate":
-        for score in network.fusion.score:
-            torch.nn.init.normal_(score.weight)
     output = network(batch)
     unimodal = binary_cross_entropy_with_logits(output.unimodal, batch.targets[:, None].expand(-1, 3, -1))
     (binary_cross_entropy_with_logits(output.logits, batch.targets) + unimodal).backward()
@@ -84,6 +82,15 @@ def test_every_weight_stays_in_the_graph_when_a_modality_is_absent_everywhere(fu
     output = network(random_batch(4, present=present))
     (output.logits.sum() + output.unimodal.sum()).backward()
     assert all(w.grad is not None for name, w in network.encoders["note"].project.named_parameters())
+
+
+def test_a_batch_without_films_leaves_the_statistics_of_films_alone() -> None:
+    network = small_network()
+    before = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    network(random_batch(4, present=torch.tensor([[False, True, True]] * 4)))
+    assert before
+    assert all(torch.equal(value, dict(network.named_buffers())[name]) for name, value in before.items())
+    assert all(layer.training for layer in network.modules())
 
 
 def test_nothing_present_gives_the_prior() -> None:
@@ -159,8 +166,6 @@ def test_eigen_image_keeps_what_the_components_span() -> None:
 
 def test_quality_moves_the_gate() -> None:
     network = small_network().eval()
-    for score in network.fusion.score:
-        torch.nn.init.normal_(score.weight)
     batch = random_batch(4, present=torch.ones(4, 3, dtype=torch.bool))
     worse = {n: dataclasses.replace(p, quality=p.quality + (n == "cxr") * 3.0) for n, p in batch.modalities.items()}
     moved = network(dataclasses.replace(batch, modalities=worse)).weights - network(batch).weights
