@@ -1,0 +1,46 @@
+"""Preparers from a config: fitted on training cases, or from the record that an artifact keeps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clinimm.config import Config, ImageInput, TextInput
+from clinimm.data.note_door import NoteDoor
+from clinimm.data.panel_door import PanelDoor
+from clinimm.data.picture_door import PictureDoor
+from clinimm.data.prepare import AnyDoor, Preparer
+from clinimm.io.labs import check_units
+from clinimm.io.sandbox import Sandbox
+from clinimm.types import Case, Measurements, Modality, Note
+
+
+def fit_preparer(config: Config, cases: Sequence[Case], sandbox: Sandbox) -> Preparer:
+    """A preparer fitted on the training cases alone. Raises ConfigError, or TrainingError if an input has no case."""
+    doors = {m.name: _fit(config, m, cases, sandbox) for m in config.modalities()}
+    return Preparer(doors, config.target_names)
+
+
+def recorded_preparer(config: Config, record: Mapping[str, Any], sandbox: Sandbox) -> Preparer:
+    """The preparer whose `record()` this is."""
+    doors = {m.name: _recorded(config, m, record[m.name], sandbox) for m in config.modalities()}
+    return Preparer(doors, config.target_names)
+
+
+def _fit(config: Config, modality: Modality, cases: Sequence[Case], sandbox: Sandbox) -> AnyDoor:
+    section = config.inputs[modality.name]
+    given = [case.inputs[modality.name] for case in cases if modality.name in case.inputs]
+    if isinstance(section, ImageInput):
+        return PictureDoor(modality, sandbox, section.window, section.mean, section.std)
+    if isinstance(section, TextInput):
+        notes = [note.text for note in given if isinstance(note, Note)]
+        return NoteDoor.fit(modality, notes, section.vocabulary, section.encoder.pretrained)
+    check_units(modality.analytes, f"inputs.{modality.name}.analytes")
+    return PanelDoor.fit(modality, [panel for panel in given if isinstance(panel, Measurements)])
+
+
+def _recorded(config: Config, modality: Modality, record: dict[str, Any], sandbox: Sandbox) -> AnyDoor:
+    section = config.inputs[modality.name]
+    if isinstance(section, ImageInput):
+        return PictureDoor(modality, sandbox, section.window, section.mean, section.std)
+    if isinstance(section, TextInput):
+        return NoteDoor.from_record(modality, record)
+    return PanelDoor.from_record(modality, record)
