@@ -1,0 +1,207 @@
+"""A trained model on disk: safetensors and JSON, every file hashed, nothing pickled.
+
+manifest.json     format, versions, and the SHA-256 of every other file; its own SHA-256 is the artifact's digest
+config.json       the run's settings
+preparer.json     what was fitted to turn cases into batches
+encoders.json     architectures of text encoders
+weights.safetensors
+calibration.json
+patients.json     hashes of the patients it was trained and calibrated on, so that none of them is tested on
+metrics.json      the evaluation
+card.md           the model card"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import clinimm
+from clinimm.calibration import Calibrator
+from clinimm.config import Config, dump, parse
+from clinimm.data.doors import recorded_preparer
+from clinimm.data.note_door import NoteDoor
+from clinimm.data.prepare import Preparer
+from clinimm.data.quality import QUALITIES
+from clinimm.errors import ArtifactError
+from clinimm.io.sandbox import Sandbox
+from clinimm.models.build import EncoderPlan, Vocabulary, build_network
+from clinimm.models.network import Network
+from clinimm.models.text import NoteTransformer
+
+FORMAT = "clinimm.artifact/1"
+_PARTS = ("config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "patients.json")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    digest: str
+    config: Config
+    preparer: Preparer
+    network: Network
+    calibrator: Calibrator
+
+
+def network_for(
+    config: Config,
+    preparer: Preparer,
+    prior: list[float],
+    architectures: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Network:
+    """The network that a config means. With `architectures` (a saved model's) no pretrained file is looked for."""
+    return build_network(
+        preparer.modalities,
+        {m.name: _plan(config, preparer, m.name, architectures) for m in preparer.modalities},
+        {m.name: len(QUALITIES[m.kind]) for m in preparer.modalities},
+        width=config.model.width,
+        fusion=config.model.fusion,
+        fusion_options=config.model.fusion_options,
+        dropout=config.model.dropout,
+        prior=prior,
+    )
+
+
+def _plan(
+    config: Config, preparer: Preparer, name: str, architectures: Mapping[str, Mapping[str, Any]] | None
+) -> EncoderPlan:
+    section, door = config.inputs[name].encoder, preparer.doors[name]
+    return EncoderPlan(
+        name=section.name,
+        pretrained=section.pretrained if architectures is None else None,
+        dropout=section.dropout,
+        options=section.options,
+        vocabulary=Vocabulary(*door.vocabulary) if isinstance(door, NoteDoor) else None,
+        architecture=None if architectures is None else architectures.get(name),
+    )
+
+
+def save(
+    directory: Path,
+    *,
+    config: Config,
+    preparer: Preparer,
+    network: Network,
+    calibrator: Calibrator,
+    metrics: Mapping[str, Any],
+    card: str,
+    seen: Collection[str],
+) -> str:
+    """Writes the artifact whole or not at all, in the place of what was there, and returns its digest. `seen` are the
+    patients that training and calibration saw."""
+    building = directory.with_name(f".{directory.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    architectures = {
+        name: encoder.architecture for name, encoder in network.named_encoders() if isinstance(encoder, NoteTransformer)
+    }
+    texts = {
+        "config.json": dump(config),
+        "preparer.json": _json(preparer.record()),
+        "encoders.json": _json(architectures),
+        "calibration.json": calibrator.to_json(),
+        "patients.json": json.dumps(sorted({hashed(patient) for patient in seen})),
+        "metrics.json": _json(metrics),
+        "card.md": card,
+    }
+    for name, text in texts.items():
+        (building / name).write_text(text, encoding="utf-8")
+    save_file(
+        {name: w.detach().cpu().contiguous() for name, w in network.state_dict().items()},
+        building / "weights.safetensors",
+    )
+    digest = _seal(building)
+    shutil.rmtree(directory, ignore_errors=True)
+    building.rename(directory)
+    return digest
+
+
+def load(directory: Path, sandbox: Sandbox) -> Artifact:
+    """The artifact, after every hash was checked. Raises ArtifactError that lists every file at fault."""
+    digest = verify(directory)
+    config = parse(_read_json(directory / "config.json"), where=str(directory / "config.json"))
+    preparer = recorded_preparer(config, _read_json(directory / "preparer.json"), sandbox)
+    architectures = _read_json(directory / "encoders.json")
+    network = network_for(config, preparer, [0.0] * len(config.targets), architectures)
+    try:
+        network.load_state_dict(load_file(directory / "weights.safetensors"))
+    except (SafetensorError, RuntimeError) as error:
+        raise ArtifactError("the weights do not fit the config", where=str(directory)) from error
+    calibrator = Calibrator.from_json((directory / "calibration.json").read_text(encoding="utf-8"))
+    return Artifact(digest, config, preparer, network, calibrator)
+
+
+def seen_patients(directory: Path) -> frozenset[str]:
+    """Hashes of the patients that this model was trained or calibrated on: see `hashed`."""
+    try:
+        return frozenset(json.loads((directory / "patients.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ArtifactError("does not say which patients it has seen", where=str(directory)) from error
+
+
+def hashed(patient_id: str) -> str:
+    """A patient's pseudonym as `patients.json` holds it: 128 bits of its SHA-256."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:32]
+
+
+def verify(directory: Path) -> str:
+    """The digest of an artifact whose files all are what its manifest says. Raises ArtifactError that lists every
+    missing, changed or extra file."""
+    manifest = _read_json(directory / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError("is of an unknown format", where=str(directory), mend=f"train it again for {FORMAT}")
+    files = manifest["files"]
+    faults = [f"{name} is missing" for name in sorted({*files, *_PARTS}) if not (directory / name).is_file()]
+    faults += [f"{path.name} is not in the manifest" for path in _files(directory) if path.name not in files]
+    faults += [
+        f"{name} was changed"
+        for name, expected in sorted(files.items())
+        if (directory / name).is_file() and _sha256(directory / name) != expected
+    ]
+    if faults:
+        raise ArtifactError("; ".join(faults), where=str(directory), mend="restore it from where it was trained")
+    return _sha256(directory / "manifest.json")
+
+
+def _seal(directory: Path) -> str:
+    """Writes the manifest, makes all of it durable, and returns the digest."""
+    files = {path.name: _sha256(path) for path in _files(directory)}
+    versions = {"clinimm": clinimm.__version__, "torch": torch.__version__.partition("+")[0]}
+    manifest = directory / "manifest.json"
+    manifest.write_text(_json({"format": FORMAT, "versions": versions, "files": files}), encoding="utf-8")
+    for path in [*directory.iterdir(), directory]:
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+    return _sha256(manifest)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.name != "manifest.json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, indent=1, allow_nan=False)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            "cannot be read", where=str(path), mend="give the directory that clinimm train wrote"
+        ) from error
+    if not isinstance(values, dict):
+        raise ArtifactError("is not a JSON object", where=str(path))
+    return values

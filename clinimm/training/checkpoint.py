@@ -1,0 +1,84 @@
+"""Where a run stands after an epoch, in safetensors and JSON, so that a run cut off ends as one that was not."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from clinimm.errors import TrainingError
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`epoch` epochs are done; `best` is the lowest monitored loss, reached at `best_epoch`. `history` has a row of
+    figures per epoch. `fingerprint` tells which settings and cases the run has."""
+
+    fingerprint: str
+    epoch: int = 0
+    best: float = float("inf")
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def save(directory: Path, standing: Standing, weights: Weights, best_weights: Weights, optimizer: Optimizer) -> None:
+    """Writes a checkpoint in the place of the last one; a crash leaves the one or the other."""
+    building = directory.with_name(f".{directory.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    tensors = {f"weights/{name}": w for name, w in weights.items()}
+    tensors |= {f"best/{name}": w for name, w in best_weights.items()}
+    tensors |= {f"optimizer/{key}": value for key, value in _moments(optimizer).items()}
+    save_file({name: w.detach().cpu().clone() for name, w in tensors.items()}, building / "state.safetensors")
+    values = asdict(standing) | {"best": None if standing.best == float("inf") else standing.best}
+    (building / "standing.json").write_text(json.dumps(values), encoding="utf-8")
+    old = directory.with_name(f".{directory.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        directory.rename(old)
+    building.rename(directory)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(directory: Path, fingerprint: str, optimizer: Optimizer) -> tuple[Standing, Weights, Weights] | None:
+    """The standing, the weights and the best weights; the optimizer is filled. None if nothing was saved yet. Raises
+    TrainingError for a checkpoint of other settings or other cases."""
+    source = directory if directory.exists() else directory.with_name(f".{directory.name}.old")
+    if not source.exists():
+        return None
+    values: dict[str, Any] = json.loads((source / "standing.json").read_text(encoding="utf-8"))
+    standing = Standing(**(values | {"best": float("inf") if values["best"] is None else values["best"]}))
+    if standing.fingerprint != fingerprint:
+        raise TrainingError(
+            "the run was started with other settings or other cases",
+            where=str(directory.parent),
+            mend="give another --out, or delete that folder to start anew",
+        )
+    tensors = load_file(source / "state.safetensors")
+    _restore(optimizer, _under("optimizer/", tensors))
+    return standing, _under("weights/", tensors), _under("best/", tensors)
+
+
+def _under(prefix: str, tensors: Weights) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): w for name, w in tensors.items() if name.startswith(prefix)}
+
+
+def _moments(optimizer: Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {f"{i}/{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
+
+
+def _restore(optimizer: Optimizer, moments: Weights) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in moments.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

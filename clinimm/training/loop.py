@@ -1,0 +1,182 @@
+"""Epochs: draw, step, judge on validation under every mask, keep the best."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from clinimm.batch import Batch
+from clinimm.data.augment import augment
+from clinimm.errors import TrainingError
+from clinimm.inference import score_subsets
+from clinimm.metrics import auroc, log_loss
+from clinimm.models.network import Network
+from clinimm.scores import Scores
+from clinimm.training import checkpoint
+from clinimm.training.checkpoint import Standing, Weights
+from clinimm.training.modality_dropout import Schedule, draw_kept
+from clinimm.training.objective import Objective
+from clinimm.training.optim import build_optimizer, rate_at
+from clinimm.types import Modality
+
+OnEpoch = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train, as plain settings."""
+
+    lr: float
+    weight_decay: float
+    epochs: int
+    batch_size: int
+    clip: float
+    warmup: float
+    patience: int
+    unimodal_loss: float
+    schedule: Schedule
+    observed: float
+    analyte_dropout: float
+    pictures: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Prepared cases to train and to judge on; `patients` are those of `val`."""
+
+    train: Batch
+    val: Batch
+    patients: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+def fit(
+    network: Network, fold: Fold, plan: Plan, fabric: Fabric, *, folder: Path, fingerprint: str, on_epoch: OnEpoch
+) -> list[dict[str, float]]:
+    """Trains `network` in place, up to the epoch whose validation loss, averaged over all modality masks, is lowest.
+    Returns the figures of each epoch. Goes on from the checkpoint in `folder`, if there is one.
+
+    Raises TrainingError if the loss stops being finite."""
+    objective = Objective(network, plan.unimodal_loss)
+    plain = build_optimizer(objective, plan.lr, plan.weight_decay)
+    loaded = checkpoint.load(folder, fingerprint, plain)
+    standing = Standing(fingerprint)
+    best: Weights = _weights(network)
+    if loaded is not None:
+        standing, weights, best = loaded
+        network.load_state_dict(dict(weights))
+    module, optimizer = fabric.setup(objective, plain)
+    for row in standing.history:
+        on_epoch(row)
+    while standing.epoch < plan.epochs and standing.epoch - standing.best_epoch < plan.patience:
+        figures = _epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch)
+        figures |= _judge(network, fold)
+        standing, best = _advance(standing, figures, best, network)
+        if fabric.is_global_zero:
+            checkpoint.save(folder, standing, _weights(network), best, optimizer.optimizer)
+        fabric.barrier()
+        on_epoch(figures)
+    network.load_state_dict(dict(best))
+    return standing.history
+
+
+def _epoch(
+    module: torch.nn.Module,
+    optimizer: Optimizer,
+    modalities: Sequence[Modality],
+    train: Batch,
+    plan: Plan,
+    fabric: Fabric,
+    epoch: int,
+) -> dict[str, float]:
+    """One pass over the training cases. All that is random comes from the seed and the epoch's number, so that a
+    resumed run draws as one that was not cut off."""
+    generator = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
+    torch.manual_seed((plan.seed * 100_003 + epoch) * 1009 + fabric.global_rank)
+    module.train()
+    steps = _steps(len(train), plan.batch_size, fabric.world_size)
+    sums = np.zeros(4)
+    patterns = train.present
+    for step, index in enumerate(_shards(len(train), plan.batch_size, fabric, generator)):
+        progress = (epoch * steps + step) / (plan.epochs * steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(epoch * steps + step, plan.epochs * steps, plan.lr, plan.warmup)
+        batch = augment(
+            train.rows(index), modalities, generator, pictures=plan.pictures,
+            analyte_dropout=plan.analyte_dropout,
+        )  # fmt: skip
+        kept = draw_kept(batch.present, plan.schedule.at(progress), plan.observed, patterns, generator)
+        losses = module(batch.to(fabric.device), kept.to(fabric.device))
+        fabric.backward(losses.total)
+        fabric.clip_gradients(module, optimizer, max_norm=plan.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        sums += [float(value.detach()) for value in (losses.total, losses.whole, losses.part, losses.unimodal)]
+    if not np.isfinite(sums).all():
+        raise TrainingError("the loss is not finite", where=f"epoch {epoch + 1}", mend="lower optim.lr")
+    names = ("train_loss", "train_loss_all_inputs", "train_loss_some_hidden", "train_loss_each_alone")
+    return {"epoch": epoch + 1.0, "lr": float(group["lr"])} | dict(zip(names, (sums / steps).tolist(), strict=True))
+
+
+def _steps(cases: int, batch_size: int, world: int) -> int:
+    return -(-cases // (batch_size * world))
+
+
+def _shards(cases: int, batch_size: int, fabric: Fabric, generator: torch.Generator) -> Iterator[Int[Tensor, " r"]]:
+    """This process's rows of each step, in an order that all processes draw alike; the last steps wrap around so that
+    every process takes as many."""
+    steps = _steps(cases, batch_size, fabric.world_size)
+    order = torch.randperm(cases, generator=generator)
+    if fabric.world_size > 1:
+        order = order.repeat(2)[: steps * batch_size * fabric.world_size]
+    for step in range(steps):
+        rows = order[step * batch_size * fabric.world_size : (step + 1) * batch_size * fabric.world_size]
+        yield rows[fabric.global_rank :: fabric.world_size]
+
+
+def _judge(network: Network, fold: Fold) -> dict[str, float]:
+    """Validation figures: log loss and AUROC averaged over every subset of inputs and target, and with all inputs."""
+    scores = score_subsets(network, fold.val, fold.patients, fold.targets)
+    losses, ranks = {}, {}
+    for subset in scores.logits:
+        losses[subset], ranks[subset] = _subset_figures(scores, subset)
+    return {
+        "val_loss": float(np.nanmean(list(losses.values()))),
+        "val_auroc_over_masks": float(np.nanmean(list(ranks.values()))),
+        "val_auroc_all_inputs": ranks[scores.whole],
+    }
+
+
+def _subset_figures(scores: Scores, subset: str) -> tuple[float, float]:
+    """Mean log loss and AUROC over the targets, of the cases that have something of the subset; NaN if none has."""
+    pairs = []
+    for j, target in enumerate(scores.target_names):
+        rows = scores.known(target) & scores.answered(subset)
+        if rows.any():
+            labels, logits = scores.targets[rows, j] > 0.5, scores.logits[subset][rows, j]
+            pairs.append((log_loss(labels, 1 / (1 + np.exp(-logits))), auroc(labels, logits)))
+    if not pairs:
+        return float("nan"), float("nan")
+    figures = np.array(pairs)
+    ranks = figures[~np.isnan(figures[:, 1]), 1]
+    return float(figures[:, 0].mean()), float(ranks.mean()) if len(ranks) else float("nan")
+
+
+def _advance(
+    standing: Standing, figures: dict[str, float], best: Weights, network: Network
+) -> tuple[Standing, Weights]:
+    standing = replace(standing, epoch=standing.epoch + 1, history=[*standing.history, figures])
+    if figures["val_loss"] < standing.best:
+        return replace(standing, best=figures["val_loss"], best_epoch=standing.epoch), _weights(network)
+    return standing, best
+
+
+def _weights(network: Network) -> dict[str, Tensor]:
+    return {name: w.detach().clone() for name, w in network.state_dict().items()}

@@ -1,0 +1,74 @@
+"""A training run, one noun to the next. The page to read first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from clinimm import artifact
+from clinimm.artifact import network_for
+from clinimm.calibration import Calibrator
+from clinimm.config import Config
+from clinimm.data.doors import fit_preparer
+from clinimm.data.split import Splits
+from clinimm.evaluation.answers import Answers
+from clinimm.evaluation.card import model_card
+from clinimm.evaluation.evaluate import Evaluation, evaluate
+from clinimm.inference import score_subsets
+from clinimm.io.sandbox import Sandbox
+from clinimm.training.loop import Fold, fit
+from clinimm.training.setup import (
+    build_fabric,
+    cohort_facts,
+    fingerprint,
+    patients,
+    plan_of,
+    prepare_splits,
+    prior_logits,
+)
+from clinimm.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its artifact, what it said of the test cases, and how good that is."""
+
+    directory: Path
+    digest: str
+    answers: Answers
+    evaluation: Evaluation
+
+
+def train(
+    config: Config, splits: Splits, out: Path, *, console: Console | None = None, label: str = "train"
+) -> Trained:
+    """Trains on `splits.train`, stops and calibrates by `splits.val`, is judged on `splits.test`, and leaves an
+    artifact in `out/artifact`. A run cut off goes on where it stood. Raises TrainingError, ConfigError."""
+    torch.set_num_threads(config.run.threads)
+    fabric = build_fabric(config)
+    torch.manual_seed(config.run.seed)
+    with Sandbox(processes=max(1, config.run.workers)) as sandbox:
+        preparer = fit_preparer(config, splits.train, sandbox)
+        parts = prepare_splits(preparer, splits, config.run.workers, console)
+    network = network_for(config, preparer, prior_logits(parts["train"]))
+    network.fit_encoders(parts["train"])
+    fold = Fold(parts["train"], parts["val"], patients(splits.val), config.target_names)
+    with Tracker(out, config.optim.epochs, console, label) as tracker:
+        fit(
+            network, fold, plan_of(config), fabric, folder=out / "checkpoint",
+            fingerprint=fingerprint(config, splits), on_epoch=tracker.epoch,
+        )  # fmt: skip
+    network.eval()
+    val = score_subsets(network, parts["val"], patients(splits.val), config.target_names)
+    calibrator = Calibrator.fit(val, sensitivity=config.evaluation.sensitivity, seed=config.run.seed)
+    test = score_subsets(network, parts["test"], patients(splits.test), config.target_names)
+    answers = Answers.of(test, calibrator)
+    evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
+    facts = cohort_facts(splits, parts)
+    digest = artifact.save(
+        out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
+        metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
+        seen=(*patients(splits.train), *patients(splits.val)),
+    )  # fmt: skip
+    return Trained(out / "artifact", digest, answers, evaluation)

@@ -1,0 +1,115 @@
+"""What a run needs before it trains: settings unpacked, cases prepared, facts counted."""
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from clinimm.batch import Batch
+from clinimm.config import Config, ImageInput, dump
+from clinimm.data.prepare import Preparer, prepare_all
+from clinimm.data.split import Splits
+from clinimm.errors import TrainingError
+from clinimm.training.loop import Plan
+from clinimm.training.modality_dropout import Schedule
+from clinimm.training.tracking import progress_bar
+from clinimm.types import Case, Status
+
+PARTS = ("train", "val", "test")
+
+
+def build_fabric(config: Config) -> Fabric:
+    """Device, precision and processes; under torchrun the processes are those it started."""
+    run = config.run
+    strategy = "ddp" if run.devices > 1 else "auto"
+    fabric = Fabric(accelerator=run.device, devices=run.devices, precision=run.precision, strategy=strategy)
+    fabric.launch()
+    return fabric
+
+
+def prepare_splits(preparer: Preparer, splits: Splits, workers: int, console: Console | None) -> dict[str, Batch]:
+    """Train, val and test as batches. Raises TrainingError if a target has no known label of a class to learn from."""
+    bar = progress_bar(console or Console(quiet=True))
+    with bar:
+        task = bar.add_task("read", total=sum(len(getattr(splits, part)) for part in PARTS), note="")
+
+        def prepared(part: str) -> Batch:
+            cases = getattr(splits, part)
+            return prepare_all(preparer, cases, workers=workers, on_done=lambda _: bar.advance(task))
+
+        parts = {part: prepared(part) for part in PARTS}
+    _check_labels(parts["train"], preparer.targets)
+    return parts
+
+
+def _check_labels(train: Batch, targets: Sequence[str]) -> None:
+    known = train.target_mask
+    positive = (train.targets.bool() & known).sum(0)
+    lacking = [
+        name for name, yes, n in zip(targets, positive.tolist(), known.sum(0).tolist(), strict=True) if yes in (0, n)
+    ]
+    if lacking:
+        raise TrainingError(
+            f"no training case of one of the classes of {', '.join(lacking)}",
+            where="targets",
+            mend="give more cases, or leave the target out",
+        )
+
+
+def prior_logits(train: Batch) -> list[float]:
+    """Logits of the training prevalence of each target, one case of each class added (Laplace's rule)."""
+    known = train.target_mask
+    positive = (train.targets.bool() & known).sum(0).tolist()
+    return [math.log((yes + 1) / (n - yes + 1)) for yes, n in zip(positive, known.sum(0).tolist(), strict=True)]
+
+
+def patients(cases: Sequence[Case]) -> tuple[str, ...]:
+    return tuple(case.patient_id for case in cases)
+
+
+def plan_of(config: Config) -> Plan:
+    """The config's sections, unpacked for the loop."""
+    optim, hiding = config.optim, config.modality_dropout
+    return Plan(
+        lr=optim.lr,
+        weight_decay=optim.weight_decay,
+        epochs=optim.epochs,
+        batch_size=optim.batch_size,
+        clip=optim.clip,
+        warmup=optim.warmup,
+        patience=optim.patience,
+        unimodal_loss=optim.unimodal_loss,
+        schedule=Schedule(hiding.p, hiding.quiet, hiding.ramp),
+        observed=hiding.observed,
+        analyte_dropout=hiding.analyte,
+        pictures=tuple(n for n, s in config.inputs.items() if isinstance(s, ImageInput) and s.augment),
+        seed=config.run.seed,
+    )
+
+
+def fingerprint(config: Config, splits: Splits) -> str:
+    """A hash of the settings and of which case is where: a checkpoint of another one is not resumed."""
+    cases = {part: [case.case_id for case in getattr(splits, part)] for part in PARTS}
+    return hashlib.sha256((dump(config) + json.dumps(cases)).encode()).hexdigest()
+
+
+def cohort_facts(splits: Splits, parts: dict[str, Batch]) -> dict[str, Any]:
+    """Counts for the model card and the artifact: cases, patients, and what became of each input."""
+    return {
+        part: {
+            "cases": len(parts[part]),
+            "patients": len(set(patients(getattr(splits, part)))),
+            "inputs": {name: _states(batch.states) for name, batch in parts[part].modalities.items()},
+        }
+        for part in PARTS
+    }
+
+
+def _states(states: Sequence[Any]) -> dict[str, int]:
+    counts = Counter(s.status.value if s.status in (Status.PRESENT, Status.ABSENT) else s.reason for s in states)
+    return dict(sorted(counts.items()))
