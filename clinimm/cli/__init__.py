@@ -1,0 +1,29 @@
+"""The `clinimm` command: a file per verb. Heavy libraries are imported when a verb runs, not before."""
+
+import os
+import sys
+
+import typer
+
+from clinimm.cli import data, demo, evaluate, explain, predict, train
+from clinimm.errors import ClinimmError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Diagnosis from scans, notes and laboratory values at once.",
+)
+app.add_typer(data.app, name="data")
+for verb in (demo.demo, train.train, evaluate.evaluate, predict.predict, explain.explain):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Runs a verb. An error of ours is printed as it stands and ends with exit code 1."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except ClinimmError as error:
+        typer.echo(f"clinimm: {error}", err=True)
+        sys.exit(1)

@@ -71,7 +71,7 @@ def decode(
 @app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="An empty folder, or one that holds an older synthetic cohort.")],
-    n: Annotated[int, typer.Option("--n", help="Number of cases.")] = 400,
+    n: Annotated[int, typer.Option("--cases", help="Number of cases.")] = 400,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     image: Annotated[str, typer.Option(help="cr: a film for each case; ct: a small volume.")] = "cr",
     missing: Annotated[str, typer.Option(help="mcar, mar (by site and age) or mnar (by what it would show).")] = "mcar",

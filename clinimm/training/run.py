@@ -22,6 +22,7 @@ from clinimm.training.setup import (
     build_fabric,
     cohort_facts,
     fingerprint,
+    labeled,
     patients,
     plan_of,
     prepare_splits,
@@ -53,7 +54,7 @@ def train(
         parts = prepare_splits(preparer, splits, config.run.workers, console)
     network = network_for(config, preparer, prior_logits(parts["train"]))
     network.fit_encoders(parts["train"])
-    fold = Fold(parts["train"], parts["val"], patients(splits.val), config.target_names)
+    fold = Fold(labeled(parts["train"]), parts["val"], patients(splits.val), config.target_names)
     with Tracker(out, config.optim.epochs, console, label) as tracker:
         fit(
             network, fold, plan_of(config), fabric, folder=out / "checkpoint",

@@ -15,9 +15,9 @@ from clinimm.config import Config, ImageInput, dump
 from clinimm.data.prepare import Preparer, prepare_all
 from clinimm.data.split import Splits
 from clinimm.errors import TrainingError
+from clinimm.progress import progress_bar
 from clinimm.training.loop import Plan
 from clinimm.training.modality_dropout import Schedule
-from clinimm.training.tracking import progress_bar
 from clinimm.types import Case, Status
 
 PARTS = ("train", "val", "test")
@@ -34,7 +34,7 @@ def build_fabric(config: Config) -> Fabric:
 
 def prepare_splits(preparer: Preparer, splits: Splits, workers: int, console: Console | None) -> dict[str, Batch]:
     """Train, val and test as batches. Raises TrainingError if a target has no known label of a class to learn from."""
-    bar = progress_bar(console or Console(quiet=True))
+    bar = progress_bar(console)
     with bar:
         task = bar.add_task("read", total=sum(len(getattr(splits, part)) for part in PARTS), note="")
 
@@ -59,6 +59,11 @@ def _check_labels(train: Batch, targets: Sequence[str]) -> None:
             where="targets",
             mend="give more cases, or leave the target out",
         )
+
+
+def labeled(batch: Batch) -> Batch:
+    """The cases that have a known label: the others can be learned from only without one."""
+    return batch.rows(batch.target_mask.any(1).nonzero()[:, 0])
 
 
 def prior_logits(train: Batch) -> list[float]:

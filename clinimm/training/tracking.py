@@ -5,8 +5,9 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+
+from clinimm.progress import progress_bar
 
 
 class Tracker:
@@ -18,7 +19,7 @@ class Tracker:
         for old in folder.glob("tensorboard/events.*"):
             old.unlink()
         self.board = SummaryWriter(str(folder / "tensorboard"))
-        self.progress = progress_bar(console or Console(quiet=True))
+        self.progress = progress_bar(console)
         self.task = self.progress.add_task(label, total=epochs, note="")
 
     def epoch(self, figures: dict[str, float]) -> None:
@@ -40,15 +41,3 @@ class Tracker:
         self.progress.stop()
         self.board.close()
         self.lines.close()
-
-
-def progress_bar(console: Console) -> Progress:
-    """A bar with a count, an estimate of the time left, and room for a note."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )

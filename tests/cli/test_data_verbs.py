@@ -16,7 +16,7 @@ CASES = 12
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "cohort"
-    result = CliRunner().invoke(app, ["synth", str(out), "--n", str(CASES), "--rate", "0.3", "--seed", "4"])
+    result = CliRunner().invoke(app, ["synth", str(out), "--cases", str(CASES), "--rate", "0.3", "--seed", "4"])
     assert result.exit_code == 0, result.output
     return out
 
@@ -27,7 +27,7 @@ def run(*arguments: object) -> tuple[int, str]:
 
 
 def test_a_synthetic_cohort_is_seeded(cohort, tmp_path):
-    run("synth", tmp_path / "again", "--n", CASES, "--rate", "0.3", "--seed", "4")
+    run("synth", tmp_path / "again", "--cases", CASES, "--rate", "0.3", "--seed", "4")
     names = sorted(path.relative_to(cohort) for path in cohort.rglob("*") if path.is_file())
     assert (cohort / "evidence.json").is_file()
     assert all((cohort / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in names)
