@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,6 +110,7 @@ def postgres() -> Iterator[str]:
         migrated(new_database(url, "clinimm_template")).close()
         yield url
     finally:
+        os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what it holds is thrown away
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 

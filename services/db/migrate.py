@@ -1,6 +1,7 @@
 """Brings the database to the tables that this version of the code needs. Safe to run by several processes at once."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,9 @@ def one_at_a_time(database: Database) -> Iterator[None]:
             yield
     else:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+            # A statement that waits for the lock holds a snapshot, for which CREATE INDEX CONCURRENTLY would wait.
+            while not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+                time.sleep(0.1)
             try:
                 yield
             finally:

@@ -1,0 +1,87 @@
+"""Who may call: nobody without a token, once tokens are on; nobody from afar, while they are off."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from service_processes import running_api
+from service_requests import case, post
+
+from clinimm.errors import ConfigError
+from services.app import create_app
+from services.auth import Tokens, add_client
+from services.settings import Settings
+
+GUARDED = (
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/v1/cases",
+    "/v1/models",
+    "/v1/capabilities",
+    "/v1/cases/00000000-0000-0000-0000-000000000000",
+)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    return tmp_path / "tokens"
+
+
+def test_every_path_but_healthz_needs_a_token(settings: Settings, tokens: Path) -> None:
+    token = add_client(tokens, "pacs")
+    wrong = ({}, {"Authorization": "Bearer x"}, {"Authorization": token}, {"Authorization": f"Basic {token}"})
+    with running_api(settings.model_copy(update={"tokens_file": tokens})) as api:
+        bodies = {api.get(path, headers=headers).text.split('"trace_id"')[0] for path in GUARDED for headers in wrong}
+        answers = [api.get(path, headers=headers) for path in GUARDED for headers in wrong]
+        assert {(answer.status_code, answer.headers["www-authenticate"]) for answer in answers} == {(401, "Bearer")}
+        assert len({body.split('"instance"')[0] for body in bodies}) == 1
+        assert api.get("/healthz").json() == {"status": "ok"}
+        api.headers["Authorization"] = f"Bearer {token}"
+        assert {api.get(path).status_code for path in GUARDED} == {200, 404, 503}
+
+
+def test_keys_of_two_clients_do_not_meet(settings: Settings, tokens: Path) -> None:
+    headers = [{"Authorization": f"Bearer {add_client(tokens, name)}"} for name in ("a", "b")]
+    with running_api(settings.model_copy(update={"tokens_file": tokens})) as api:
+        first = post(api, case("of-a"), key="k", headers=headers[0])
+        second = post(api, case("of-b"), key="k", headers=headers[1])
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] != second.json()["id"]
+
+
+def test_file_holds_no_token_and_only_we_may_read_it(tokens: Path) -> None:
+    token = add_client(tokens, "pacs")
+    assert token not in tokens.read_text()
+    assert tokens.stat().st_mode & 0o077 == 0
+    assert Tokens.read(tokens).client(f"Bearer {token}") == "pacs"
+    with pytest.raises(ConfigError):
+        add_client(tokens, "pacs")
+
+
+@pytest.mark.parametrize(("content", "mode"), [("", 0o600), ("pacs\n", 0o600), (f"pacs {'0' * 64}\n", 0o644)])
+def test_file_that_is_open_to_others_or_unclear_is_refused(tokens: Path, content: str, mode: int) -> None:
+    tokens.write_text(content)
+    tokens.chmod(mode)
+    with pytest.raises(ConfigError):
+        Tokens.read(tokens)
+
+
+def test_start_is_refused_where_anyone_could_call(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="authentication is off"):
+        create_app(settings.model_copy(update={"host": "0.0.0.0"}))
+
+
+def test_command_refuses_in_one_line(settings: Settings) -> None:
+    options = ["--host", "0.0.0.0", "--data", str(settings.data), "--artifact", str(settings.artifact)]
+    done = subprocess.run([sys.executable, "-m", "services.cli", "serve", *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --host: authentication is off")
+    assert "Traceback" not in done.stderr
+
+
+def test_request_id_is_taken_over_or_made(api: httpx.Client) -> None:
+    assert api.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert len(api.get("/healthz", headers={"X-Request-Id": "no good"}).headers["x-request-id"]) == 32
