@@ -17,7 +17,17 @@ router = APIRouter(prefix="/v1/cases", tags=["cases"])
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-BODY: dict[str, Any] = {
+DOCUMENT: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": True,
+            "description": "A repeated post with the same key gets the first answer again, and makes no second case.",
+            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "example": "0b1f6a52-9b0c-4f9e-8a3f-1c2d3e4f5a6b",
+        }
+    ],
     "requestBody": {
         "required": True,
         "content": {
@@ -38,7 +48,7 @@ BODY: dict[str, Any] = {
                 },
             }
         },
-    }
+    },
 }
 
 
@@ -47,7 +57,7 @@ def cases(request: Request) -> Cases:
     return room
 
 
-def idempotency_key(idempotency_key: Annotated[str | None, Header(description="1-255 visible ASCII")] = None) -> str:
+def idempotency_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> str:
     """The key that makes a repeated post harmless. Raises BadRequest if there is none."""
     if idempotency_key is None or not KEY.fullmatch(idempotency_key):
         raise BadRequest("idempotency_key_missing", "Send an Idempotency-Key of 1-255 visible ASCII characters.")
@@ -65,7 +75,7 @@ async def submission(
         received.discard()
 
 
-@router.post("", status_code=202, response_model=CaseOut, openapi_extra=BODY)
+@router.post("", status_code=202, response_model=CaseOut, openapi_extra=DOCUMENT)
 def post_case(
     request: Request,
     room: Annotated[Cases, Depends(cases)],

@@ -1,0 +1,57 @@
+"""The API's document is the truth: what it says holds for requests made from it at random."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+from service_requests import case, film, post
+
+from services.cases.schemas import EXAMPLE_CASE
+
+
+@pytest.fixture
+def document(api: httpx.Client) -> dict[str, Any]:
+    return dict(api.get("/openapi.json").json())
+
+
+def test_document_names_every_path_problem_and_limit(document: dict[str, Any]) -> None:
+    assert set(document["paths"]) == {
+        "/healthz", "/readyz", "/metrics", "/v1/cases", "/v1/cases/{case_id}", "/v1/cases/{case_id}/results",
+        "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/report", "/v1/models", "/v1/capabilities",
+    }  # fmt: skip
+    answers = document["paths"]["/v1/cases"]["post"]["responses"]
+    assert {"202", "400", "401", "413", "415", "422", "503"} <= set(answers)
+    assert "application/problem+json" in answers["422"]["content"]
+
+
+def test_example_is_accepted(api: httpx.Client, document: dict[str, Any]) -> None:
+    form = document["paths"]["/v1/cases"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    [example] = [example["value"]["case"] for example in form["examples"].values()]
+    assert example == EXAMPLE_CASE
+    assert post(api, example, [("image", film())]).status_code == 202
+
+
+def test_what_is_answered_is_as_documented(api: httpx.Client, document: dict[str, Any]) -> None:
+    case_id = post(api, case()).json()["id"]
+    schemas = {"CaseOut": f"/v1/cases/{case_id}", "ResultsOut": f"/v1/cases/{case_id}/results", "Models": "/v1/models"}
+    for name, path in schemas.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        jsonschema_rs.validate(schema, api.get(path).json())
+
+
+@pytest.mark.slow
+def test_random_requests_break_nothing(api: httpx.Client) -> None:
+    """Some hundred requests, valid and not, over every operation: see `schemathesis run --help` for what is checked.
+
+    Not asked: that all that fits the schema is accepted (a key may be taken, a cursor not be ours), and readiness,
+    which is rightly 503 where no worker runs."""
+    post(api, case(), [("image", film())])
+    options = "--phases examples,coverage,fuzzing --max-examples 6 --generation-deterministic --no-color"
+    excluded = "--exclude-checks positive_data_acceptance --exclude-path /readyz"
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{api.base_url}/openapi.json"]
+    done = subprocess.run([*command, *options.split(), *excluded.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
