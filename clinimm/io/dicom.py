@@ -60,8 +60,8 @@ def _open_all(files: Sequence[tuple[Path, bytes]], limits: Limits, *, skip_no_im
 
 
 def _open(where: str, data: bytes, limits: Limits) -> Piece:
-    instance = open_instance(data, where, limits)
     with damage_is_named("unreadable_header", "its header cannot be used", where):
+        instance = open_instance(data, where, limits)
         check_syntax(instance)
         layout = check_layout(instance, limits)
         groups = frame_groups(instance.header, layout.frames)

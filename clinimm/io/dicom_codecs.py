@@ -29,6 +29,7 @@ Frame = Shaped[np.ndarray, "h w"] | Shaped[np.ndarray, "h w 3"]
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 DEFLATED_FRAMES, RLE = "1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.5"
 WAVELET_SYNTAXES = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+MOST_PRECISE = 12  # bits of a lossy JPEG (ISO/IEC 10918-1, processes 2 and 4)
 RLE_MOST = 64  # a run of 128 equal bytes takes two
 
 
@@ -139,7 +140,7 @@ def _jpeg_extended(frame: bytes, instance: Instance, layout: Layout) -> tuple[Fr
 
 
 def _with_gdcm(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
-    """gdcm told the precision of the codestream, not of the header: told otherwise it misreads 12-bit JPEG."""
+    """12-bit JPEG, which pydicom does not let gdcm decode though it does so rightly."""
     stream = read_codestream(frame)
     if stream is None or stream.components != layout.samples:
         raise DamagedInput("bad_codestream", "its JPEG markers cannot be followed", where=instance.where)
@@ -170,8 +171,9 @@ def _gdcm_bytes(frame: bytes, syntax: UID, stream: Codestream, layout: Layout) -
     kind = gdcm.PhotometricInterpretation.GetPIType(layout.photometric)
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
-    bits = 8 if stream.precision <= 8 else 16
-    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, bits, stream.precision, stream.precision - 1, 0))
+    # The header's own bits stored would cut off what overshoots them; gdcm itself writes 16 where it means 12.
+    precision = min(stream.precision, MOST_PRECISE)
+    image.SetPixelFormat(gdcm.PixelFormat(layout.samples, 8 if precision <= 8 else 16, precision, precision - 1, 0))
     # gdcm hands its bytes over as a str
     return bytes(image.GetBuffer().encode("utf-8", "surrogateescape"))
 

@@ -1,7 +1,7 @@
 """From a file's bytes to a checked DICOM header and the place of its pixel data; nothing is decoded here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -181,7 +181,8 @@ def numbers(dataset: Dataset, keyword: str, where: str) -> tuple[float, ...]:
         value: Any = dataset.get(keyword)
         if value is None or value == "":
             return ()
-        values = tuple(float(v) for v in (value if hasattr(value, "__iter__") else [value]))
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        values = tuple(float(v) for v in (value if several else [value]))
     if not all(isfinite(v) for v in values):
         raise DamagedInput(f"nonfinite_{NONFINITE.get(keyword, 'value')}", f"{keyword} is not finite", where=where)
     return values

@@ -1,16 +1,18 @@
 """Lookup tables: modality, VOI and palette, checked before use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut
 
-from clinimm.errors import DamagedInput
+from clinimm.errors import DamagedInput, UnsupportedInput
 from clinimm.io.dicom_header import Instance, damage_is_named
 from clinimm.io.dicom_layout import Layout
 from clinimm.io.dicom_pixels import LUMA
+
+DISCRETE, LINEAR = 0, 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +50,49 @@ def _entries(data: bytes | list[int], count: int, little: bool) -> Shaped[np.nda
 
 
 def palette_luma(instance: Instance, layout: Layout) -> Float32[np.ndarray, " entries"]:
-    """The luminance, in [0, 1], of every stored value of a PALETTE COLOR picture."""
+    """The luminance, in [0, 1], of every stored value of a PALETTE COLOR picture. Raises DamagedInput `bad_palette`."""
+    stored = np.arange(1 << min(16, layout.stored)).reshape(1, -1)
     with damage_is_named("bad_palette", "its palette cannot be parsed", instance.where):
-        every = np.arange(1 << min(16, layout.stored), dtype=np.uint8 if layout.stored <= 8 else np.uint16)
-        colors = apply_color_lut(every.reshape(1, -1), instance.header)[0]
-        weights = np.asarray(LUMA, np.float32) / np.float32(np.iinfo(colors.dtype).max)
-        return colors[:, :3].astype(np.float32) @ weights
+        tables = [_palette(instance, color) for color in ("Red", "Green", "Blue")]
+        most = [np.float32((1 << table.bits) - 1) for table in tables]
+        colors = [table.look_up(stored)[0] / scale for table, scale in zip(tables, most, strict=True)]
+    luma = sum((np.float32(weight) * color for weight, color in zip(LUMA, colors, strict=True)), np.zeros(stored.size))
+    return np.clip(luma, 0, 1).astype(np.float32)
+
+
+def _palette(instance: Instance, color: str) -> Table:
+    """One color's table, whole or in segments (PS3.3 C.7.6.3.1.5, C.7.9.2)."""
+    header, little = instance.header, instance.little
+    count, first, bits = (int(v) for v in header[f"{color}PaletteColorLookupTableDescriptor"].value)
+    count = count or 1 << 16
+    whole = header.get(f"{color}PaletteColorLookupTableData")
+    if whole is None:
+        segments = header[f"Segmented{color}PaletteColorLookupTableData"].value
+        dtype = np.dtype(np.uint8) if bits == 8 else np.dtype("<u2" if little else ">u2")
+        entries = expand_segments([int(v) for v in np.frombuffer(segments, dtype)], count, instance.where)
+    else:
+        entries = _entries(whole, count, little)
+        # Where there is one byte an entry, they have 8 bits whatever the descriptor says.
+        bits = 8 if entries.dtype.itemsize == 1 else bits
+    if entries.size < count or bits not in (8, 16):
+        raise DamagedInput("bad_palette", "its palette contradicts its descriptor", where=instance.where)
+    return Table(first, entries[:count].astype(np.float32), bits)
+
+
+def expand_segments(words: Sequence[int], count: int, where: str) -> Shaped[np.ndarray, " entries"]:
+    """The entries of a segmented palette: runs of values, and straight lines from the last entry to a value.
+
+    Raises UnsupportedInput for segments that refer to others, which readers do not agree on."""
+    entries: list[float] = []
+    at = 0
+    while at + 2 < len(words) and len(entries) < count:
+        code, length = words[at], words[at + 1]
+        if code == DISCRETE:
+            entries += words[at + 2 : at + 2 + length]
+            at += 2 + length
+        elif code == LINEAR:
+            entries += np.linspace(entries[-1], words[at + 2], length + 1)[1:].tolist()
+            at += 3
+        else:
+            raise UnsupportedInput("unsupported_palette", "its palette has indirect segments", where=where)
+    return np.rint(entries)

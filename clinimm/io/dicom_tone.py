@@ -57,7 +57,7 @@ def read_tone(instance: Instance, layout: Layout, groups: Sequence[Dataset]) -> 
         intercept=intercept,
         table=table,
         palette=palette,
-        voi=Window(0.5, 1, "LINEAR_EXACT", "nominal") if palette is not None else voi,
+        voi=Window(0.5, 1.0, "LINEAR_EXACT", "nominal") if palette is not None else voi,
         padding=_padding(instance, layout),
         inverted=_is_inverted(instance.header, layout),
         flags=flags,
@@ -100,9 +100,9 @@ def _voi(
     instance: Instance, layout: Layout, groups: Sequence[Dataset]
 ) -> tuple[Window | Lookup | None, tuple[str, ...]]:
     if layout.photometric not in MONOCHROME:
-        return spanning(0, (1 << layout.stored) - 1, "nominal"), ()
+        return spanning(0.0, float((1 << layout.stored) - 1), "nominal"), ()
     if layout.stored == 1:
-        return spanning(0, 1, "nominal"), ()
+        return spanning(0.0, 1.0, "nominal"), ()
     for group in groups:
         if _has_table(group, "VOILUTSequence"):
             table = read_table(group.VOILUTSequence[0], instance)

@@ -27,7 +27,7 @@ def read_picture(data: bytes, where: str, window: WindowChoice, limits: Limits, 
     factor = shrink_factor(frame.shape[0], frame.shape[1], at_least)
     values = block_mean(frame, factor)
     deep = image.mode in DEEP
-    chosen = choose_window(values, window, None if deep else spanning(0, 255, "nominal"))
+    chosen = choose_window(values, window, None if deep else spanning(0.0, 255.0, "nominal"))
     chosen.apply(values)
     facts = {
         "format": image.format,
