@@ -19,7 +19,7 @@ from clinimm.errors import ArtifactError, TrainingError
 from clinimm.platt import fit_lines, fit_offsets
 from clinimm.scores import Scores, columns, subsets
 
-FEWEST_FOR_PATTERN, FEWEST_FOR_POOLED = 10, 2  # cases of the rarer class
+FEWEST_FOR_PATTERN, FEWEST_FOR_POOLED = 20, 2  # cases of the rarer class
 FEWEST_RESAMPLES = 20
 DEFAULT_THRESHOLD = 0.5
 

@@ -1,4 +1,6 @@
-"""Shapes in signatures are checked in the test run, before anything of clinimm is imported."""
+"""Shapes in signatures are checked in the test run, before anything of clinimm is imported.
+
+`tiny_cohort` and `tiny_artifact` are real and small: a synthetic cohort on disk, and a model trained on it."""
 
 import os
 
@@ -8,4 +10,46 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("clinimm", "beartype.beartype")
+install_import_hook("clinimm", "shape_checks.typechecker")
+
+from pathlib import Path
+
+import pytest
+
+from clinimm.config import Config, load
+
+ROOT = Path(__file__).parent.parent
+TINY = (
+    "inputs.cxr.size=[32, 32]",
+    "inputs.cxr.encoder.options={planes=[4, 8, 8, 16]}",
+    "inputs.note.encoder={name='transformer', options={hidden=16, layers=1, heads=2}}",
+    "inputs.note.length=48",
+    "model.width=8",
+    "optim.epochs=2",
+    "evaluation.bootstrap=20",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 48 synthetic cases."""
+    from clinimm.data.synthetic import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("cohort") / "tiny", n=48, seed=1).parent
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Config:
+    """The quickstart, small enough to train in seconds."""
+    return load(ROOT / "configs" / "quickstart.toml", TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_cohort: Path, tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact trained for two epochs: real in every part, and no good."""
+    from clinimm.data.cohort import read_cohort
+    from clinimm.training.folds import split
+    from clinimm.training.run import train
+
+    cases = read_cohort(tiny_config, tiny_cohort)
+    return train(tiny_config, split(tiny_config, cases), tmp_path_factory.mktemp("run")).directory

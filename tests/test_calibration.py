@@ -98,12 +98,12 @@ def test_shift_meets_the_smoothed_prevalence():
 
 
 def test_every_fallback_is_reached_and_named():
-    assert fitted(few([0] * 12 + [1] * 12)).level("ill", "cxr") is Level.PATTERN
-    assert fitted(few([0] * 12 + [1] * 9)).level("ill", "cxr") is Level.POOLED
+    assert fitted(few([0] * 22 + [1] * 20)).level("ill", "cxr") is Level.PATTERN
+    assert fitted(few([0] * 22 + [1] * 19)).level("ill", "cxr") is Level.POOLED
     assert fitted(few([0] * 12 + [1])).level("ill", "cxr") is Level.SHIFT
     assert fitted(few([0] * 12)).level("ill", "cxr") is Level.SHIFT
     assert fitted(few([None] * 3)).level("ill", "cxr") is Level.IDENTITY
-    assert fitted(few([0] * 12 + [1] * 12)).level("ill", "never seen") is Level.POOLED
+    assert fitted(few([0] * 22 + [1] * 20)).level("ill", "never seen") is Level.POOLED
 
 
 def test_no_labels_leave_the_logit_alone_and_give_no_interval():

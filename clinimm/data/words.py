@@ -1,6 +1,8 @@
 """Tokenizers: learned from a cohort's notes, or taken from a local transformers directory. Kept as JSON."""
 
 import os
+import string
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,26 +13,31 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer
 
 from clinimm.errors import ConfigError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PADS = ("[PAD]", "<pad>")
+_DIGITS = (*string.digits, *(f"##{digit}" for digit in string.digits))
+_FEWEST = 2  # times a word must occur
 
 
 def learn_tokenizer(notes: Iterable[str], vocabulary: int) -> Tokenizer:
-    """A lower-casing word piece tokenizer of at most `vocabulary` pieces, learned from the notes (Schuster and Nakajima
-    2012, as in BERT)."""
-    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))  # noqa: S106 - no password
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(
-        vocab_size=vocabulary, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
-    )
-    tokenizer.train_from_iterator(notes, trainer)
-    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    """A lower-casing tokenizer of the notes' commonest words, at most `vocabulary` pieces; rarer words are unknown, but
+    every number can be spelled. The order of the notes does not matter.
+
+    Not the library's own trainers: they break ties by hash order, so that the same notes give another vocabulary."""
+    normalizer, splitter = BertNormalizer(lowercase=True), BertPreTokenizer()
+    words = Counter(word for note in notes for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(note)))
+    common = sorted((word for word, times in words.items() if times >= _FEWEST), key=lambda word: (-words[word], word))
+    pieces = dict.fromkeys((*SPECIAL, *_DIGITS, *common))
+    ids = {piece: i for i, piece in enumerate(list(pieces)[: max(vocabulary, len(SPECIAL) + len(_DIGITS))])}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]"))  # noqa: S106 - no password
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.add_special_tokens(list(SPECIAL))
+    ends = [(name, ids[name]) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return tokenizer
 

@@ -31,8 +31,8 @@ class Judgement:
 def artifacts_in(directory: Path) -> list[Path]:
     """The artifact that `directory` is or holds, or those of all folds of a run. Raises ClinimmError if there is
     none."""
-    for pattern in (".", "artifact", "fold-*/artifact"):
-        found = sorted(path for path in directory.glob(pattern) if (path / "manifest.json").is_file())
+    for pattern in ("manifest.json", "artifact/manifest.json", "fold-*/artifact/manifest.json"):
+        found = sorted(path.parent for path in directory.glob(pattern))
         if found:
             return found
     raise ClinimmError("holds no artifact", where=str(directory), mend="give what clinimm train wrote")

@@ -2,6 +2,9 @@
 
 Towers learned from a few hundred cases overfit before the fusion has found anything; principal components do not."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -11,27 +14,29 @@ from clinimm.models.encoder import Encoder
 
 
 class EigenImage(Encoder):
-    """One token from the leading principal components of the training images (Turk and Pentland 1991), whitened."""
+    """One token from the leading principal components of the training images (Turk and Pentland 1991).
+
+    `whiten` is 1 for components of one size, which small data overfit, and 0 for components as large as they are."""
 
     mean: Float[Tensor, " p"]
     basis: Float[Tensor, "p r"]
 
-    def __init__(self, shape: tuple[int, ...], width: int, dropout: float, components: int = 32) -> None:
+    def __init__(
+        self, shape: Sequence[int], width: int, dropout: float, *, components: int = 32, whiten: float = 0.5
+    ) -> None:
         super().__init__()
-        pixels = int(torch.tensor(shape).prod())
+        pixels = math.prod(shape)
+        self.whiten = whiten
         self.register_buffer("mean", torch.zeros(pixels))
         self.register_buffer("basis", torch.zeros(pixels, components))
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
 
     @torch.no_grad()
     def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
-        """Sets mean and whitened basis from training images; components past their rank stay 0."""
+        """Sets mean and basis from training images."""
         flat = values.flatten(1)
         self.mean.copy_(flat.mean(0))
-        _, spread, basis = torch.linalg.svd(flat - self.mean, full_matrices=False)
-        rank = min(self.basis.shape[1], int((spread > 1e-4 * spread[0]).sum()))
-        scale = len(flat) ** 0.5 / spread[:rank]
-        self.basis.zero_()[:, :rank] = basis[:rank].T * scale
+        self.basis.copy_(leading(flat - self.mean, self.basis.shape[1], self.whiten))
 
     def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
         token = self.project((embedded.flatten(1) - self.mean) @ self.basis)
@@ -47,8 +52,11 @@ class BagOfWords(Encoder):
 
     vectors: Float[Tensor, "v r"]
 
-    def __init__(self, vocabulary: int, width: int, dropout: float, components: int = 32) -> None:
+    def __init__(
+        self, vocabulary: int, width: int, dropout: float, *, components: int = 32, whiten: float = 1.0
+    ) -> None:
         super().__init__()
+        self.whiten = whiten
         self.register_buffer("vectors", torch.zeros(vocabulary, components))
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
 
@@ -62,9 +70,7 @@ class BagOfWords(Encoder):
         idf = torch.log((1 + len(values)) / (1 + documents)) + 1
         idf[documents == 0] = 0
         scaled = counts * idf / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
-        _, spread, basis = torch.linalg.svd(scaled, full_matrices=False)
-        rank = min(self.vectors.shape[1], int((spread > 1e-4 * spread[0]).sum()))
-        self.vectors.zero_()[:, :rank] = idf[:, None] * basis[:rank].T * (len(values) ** 0.5 / spread[:rank])
+        self.vectors.copy_(idf[:, None] * leading(scaled, self.vectors.shape[1], self.whiten))
 
     def embed(self, values: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
         return self.vectors[values.long()]
@@ -74,3 +80,14 @@ class BagOfWords(Encoder):
         total = (embedded * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
         token = self.project(total)
         return Tokens(token[:, None], torch.ones(len(token), 1, dtype=torch.bool, device=token.device))
+
+
+def leading(rows: Float[Tensor, "n p"], components: int, whiten: float) -> Float[Tensor, "p r"]:
+    """The leading right singular vectors as columns, scaled so that projected rows have standard deviation
+    (s_i / s_1) ** (1 - whiten), s_i being the singular values; columns past the rank are 0."""
+    _, spread, basis = torch.linalg.svd(rows, full_matrices=False)
+    rank = min(components, int((spread > 1e-4 * spread[0]).sum()))
+    scale = len(rows) ** 0.5 * spread[:rank] ** -whiten * spread[0] ** (whiten - 1)
+    columns = rows.new_zeros(rows.shape[1], components)
+    columns[:, :rank] = basis[:rank].T * scale
+    return columns

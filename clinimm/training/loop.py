@@ -115,7 +115,7 @@ def _epoch(
         kept = draw_kept(batch.present, plan.schedule.at(progress), plan.observed, patterns, generator)
         losses = module(batch.to(fabric.device), kept.to(fabric.device))
         fabric.backward(losses.total)
-        fabric.clip_gradients(module, optimizer, max_norm=plan.clip)
+        fabric.clip_gradients(module, optimizer, max_norm=plan.clip, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad()
         sums += [float(value.detach()) for value in (losses.total, losses.whole, losses.part, losses.unimodal)]

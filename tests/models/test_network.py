@@ -12,7 +12,7 @@ from clinimm.models.build import EncoderPlan, build_network
 from clinimm.models.fusion import FUSIONS, masked_softmax
 
 SMALL_DATA = {
-    "cxr": EncoderPlan("eigen", options={"components": 4}),
+    "cxr": EncoderPlan("eigen", options={"components": 4, "whiten": 1.0}),
     "note": EncoderPlan("bag", options={"components": 4}, vocabulary=VOCABULARY),
 }
 

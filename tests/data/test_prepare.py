@@ -1,0 +1,159 @@
+"""From case to batch: what cannot be used is absent with a reason, and order, grouping and padding do not matter."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinimm.batch import Batch
+from clinimm.config import Config
+from clinimm.data.cohort import read_cohort
+from clinimm.data.doors import fit_preparer, recorded_preparer
+from clinimm.data.picture import onto_grid, place
+from clinimm.data.prepare import Preparer, prepare_all
+from clinimm.io.sandbox import Sandbox
+from clinimm.types import Case, ImageFile, Measurement, Measurements, Note, Status
+
+
+@pytest.fixture(scope="module")
+def cases(tiny_cohort: Path, tiny_config: Config) -> list[Case]:
+    return read_cohort(tiny_config, tiny_cohort)
+
+
+@pytest.fixture(scope="module")
+def preparer(cases: list[Case], tiny_config: Config) -> Preparer:
+    return fit_preparer(tiny_config, cases, Sandbox())
+
+
+def whole(cases: list[Case]) -> Case:
+    """A case that has all three inputs."""
+    return next(case for case in cases if len(case.inputs) == 3)
+
+
+def test_a_preparer_comes_back_from_its_record(cases: list[Case], preparer: Preparer, tiny_config: Config) -> None:
+    again = recorded_preparer(tiny_config, preparer.record(), Sandbox())
+    first, second = preparer.prepare(whole(cases)), again.prepare(whole(cases))
+    assert all(
+        torch.equal(part.values, second.modalities[name].values)
+        and torch.equal(part.quality, second.modalities[name].quality)
+        for name, part in first.modalities.items()
+    )
+
+
+def test_a_batch_is_its_cases_in_order_on_any_number_of_threads(cases: list[Case], preparer: Preparer) -> None:
+    one, three = (prepare_all(preparer, cases[:8], workers=n) for n in (1, 3))
+    alone = Batch.cat([preparer.prepare(case) for case in cases[:8]])
+    assert one.case_ids == three.case_ids == alone.case_ids == tuple(case.case_id for case in cases[:8])
+    for name, part in one.modalities.items():
+        assert torch.equal(part.values, three.modalities[name].values)
+        assert torch.equal(part.values, alone.modalities[name].values)
+
+
+def test_an_absent_input_is_named_and_blank(cases: list[Case], preparer: Preparer) -> None:
+    case = replace(whole(cases), inputs={})
+    batch = preparer.prepare(case)
+    assert not batch.present.any()
+    assert {part.states[0].reason for part in batch.modalities.values()} == {"not_provided"}
+
+
+def test_a_damaged_film_takes_nothing_else_with_it(cases: list[Case], preparer: Preparer, tmp_path: Path) -> None:
+    case = whole(cases)
+    film = case.inputs["cxr"]
+    assert isinstance(film, ImageFile)
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(film.paths[0].read_bytes()[:3000])
+    batch = preparer.prepare(replace(case, inputs=dict(case.inputs) | {"cxr": ImageFile((broken,))}))
+    assert batch.present.tolist() == [[False, True, True]]
+    assert batch.modalities["cxr"].states[0].status is Status.UNREADABLE
+    assert batch.modalities["cxr"].states[0].reason
+
+
+def test_an_input_from_after_the_question_is_refused(cases: list[Case], preparer: Preparer) -> None:
+    case = whole(cases)
+    assert case.index_time is not None
+    note = case.inputs["note"]
+    assert isinstance(note, Note)
+    late = replace(note, acquired_at=case.index_time + timedelta(minutes=1))
+    state = preparer.prepare(replace(case, inputs=dict(case.inputs) | {"note": late})).modalities["note"].states[0]
+    assert (state.status, state.reason) == (Status.REJECTED, "after_index_time")
+
+
+def test_times_with_and_without_offset_are_not_compared_by_guess(cases: list[Case], preparer: Preparer) -> None:
+    case = whole(cases)
+    labs = replace(case.inputs["labs"], acquired_at=datetime.fromisoformat("2020-01-01T00:00:00+00:00"))
+    state = preparer.prepare(replace(case, inputs=dict(case.inputs) | {"labs": labs})).modalities["labs"].states[0]
+    assert (state.status, state.reason) == (Status.REJECTED, "time_zone")
+
+
+def test_implausible_values_are_left_out_and_flagged(cases: list[Case], preparer: Preparer) -> None:
+    values = (Measurement("potassium", 45.0, "mmol/L"), Measurement("crp", 3.0, "mg/L"))
+    batch = preparer.prepare(replace(whole(cases), inputs={"labs": Measurements(values)}))
+    part = batch.modalities["labs"]
+    assert part.states[0].flags == ("implausible_lab:potassium",)
+    assert part.mask is not None
+    assert int(part.mask.sum()) == 1
+    alone = replace(whole(cases), inputs={"labs": Measurements(values[:1])})
+    assert preparer.prepare(alone).modalities["labs"].states[0].reason == "no_usable_value"
+
+
+def test_the_training_median_is_zero_and_units_do_not_matter(cases: list[Case], preparer: Preparer) -> None:
+    door = preparer.doors["labs"]
+    center = float(door.center[0])  # type: ignore[union-attr]
+    milligrams = Measurements((Measurement("crp", center, "mg/L"),))
+    grams = Measurements((Measurement("crp", center / 1000, "g/L"),))
+    for panel in (milligrams, grams):
+        seen = preparer.prepare(Case("c", "p", {"labs": panel})).modalities["labs"]
+        assert abs(float(seen.values[0, 0])) < 1e-6
+
+
+def test_a_long_note_is_cut_and_says_how_much(preparer: Preparer) -> None:
+    text = "productive cough with fever since monday " * 40
+    part = preparer.prepare(Case("c", "p", {"note": Note(text)})).modalities["note"]
+    (flag,) = part.states[0].flags
+    assert flag.startswith("note_truncated:")
+    assert part.mask is not None
+    assert part.mask.all()
+    assert len(preparer.words("note", text)) == part.values.shape[1]
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.text(max_size=300))
+def test_words_point_into_any_text(preparer: Preparer, text: str) -> None:
+    spans = preparer.words("note", text)
+    assert len(spans) == 48
+    assert all(0 <= start <= end <= len(text) for start, end in spans)
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.integers(2, 90), st.integers(2, 90), st.integers(4, 40), st.integers(4, 40))
+def test_a_picture_keeps_its_proportion_and_stands_in_the_middle(h: int, w: int, rows: int, columns: int) -> None:
+    placed = place((h, w), (rows, columns))
+    grid = onto_grid(torch.ones(h, w), placed)
+    assert grid.shape == (1, rows, columns)
+    filled = grid[0] > 0.5
+    top, left = (int(filled.any(axis).int().argmax()) for axis in (1, 0))
+    assert (top, left) == placed.offset
+    assert filled.any(1).sum() == rows or filled.any(0).sum() == columns
+
+
+def test_a_marked_corner_lands_where_the_placement_says() -> None:
+    film = torch.zeros(100, 60)
+    film[20:24, 40:44] = 1
+    placed = place(film.shape, (50, 50), crop=(0.5, 0.1, 1.0, 0.9))
+    grid = onto_grid(film, placed)[0]
+    row, column = np.unravel_index(int(grid.argmax()), grid.shape)
+    for found, center, axis in ((row, 22, 0), (column, 42, 1)):
+        wanted = (center - placed.start[axis]) * placed.scale[axis] + placed.offset[axis]
+        assert abs(found + 0.5 - wanted) <= 1
+
+
+def test_a_volume_fills_its_slices() -> None:
+    volume = torch.rand(40, 30, 7)
+    grid = onto_grid(volume, place(volume.shape, (16, 16, 12)))
+    assert grid.shape == (1, 16, 16, 12)
+    assert (grid.amax(dim=(0, 1, 2)) > 0).all()
