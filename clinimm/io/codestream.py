@@ -5,6 +5,8 @@ from dataclasses import dataclass
 JP2, J2K = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"
 # Of the analysis low-pass: 5/3 is (-1 2 6 2 -1) / 8; 9/7 from ISO/IEC 15444-1 table F.4.
 REVERSIBLE_VARIANCE, IRREVERSIBLE_VARIANCE = -0.5, 0.4604
+START_OF_TILE = b"\xff\x90\x00\x0a"
+END, PADDING = b"\xff\xd9", 64
 STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 FRAME_HEADERS = frozenset([*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7])
 
@@ -29,6 +31,24 @@ def read_codestream(frame: bytes) -> Codestream | None:
         return _jpeg(frame)
     start = frame.find(J2K, 0, 1 << 12) if frame.startswith(JP2) else 0
     return _jpeg2000(frame[start : start + (1 << 12)]) if frame[start : start + 4] == J2K else None
+
+
+def is_cut_off(frame: bytes) -> bool:
+    """True for a JPEG or JPEG-LS frame without its end marker, and for JPEG 2000 whose tiles end beyond the frame.
+
+    Decoders fill in what is missing without a word, or search for it for seconds."""
+    if frame[:3] == b"\xff\xd8\xff":
+        return END not in frame.rstrip(b"\0")[-PADDING:]
+    start = frame.find(J2K, 0, 1 << 12)
+    if start != 0 and not frame.startswith(JP2):
+        return False
+    at = frame.find(START_OF_TILE, start)
+    while at >= 0 and frame[at : at + 4] == START_OF_TILE:
+        length = int.from_bytes(frame[at + 6 : at + 10])
+        if length == 0 or at + length > len(frame):
+            return length > 0 or END not in frame.rstrip(b"\0")[-PADDING:]
+        at += length
+    return at < 0
 
 
 def _jpeg(frame: bytes) -> Codestream | None:

@@ -1,5 +1,6 @@
 """DICOM files in, one scan out: a film, a multi-frame file, or the slices of a series."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from clinimm.errors import UnsupportedInput
 from clinimm.io.dicom_codecs import check_syntax
 from clinimm.io.dicom_facts import read_facts, read_flags
 from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_planes
-from clinimm.io.dicom_header import Instance, code_text, damage_is_named, open_instance, uid_text, whole
+from clinimm.io.dicom_header import Instance, damage_is_named, open_instance, whole
 from clinimm.io.dicom_layout import Layout, check_layout
 from clinimm.io.dicom_tone import Tone, read_tone
 from clinimm.io.dicom_volume import Piece, decode_volume, frame_of
@@ -23,8 +24,9 @@ from clinimm.io.window import Lookup, Window, choose_window
 
 FILMS = ("CR", "DX", "MG", "RG", "PX", "IO", "RF", "XA", "XC", "ES", "GM")
 
-# pydicom's warnings quote header values; what they warn of is checked here.
+# pydicom's warnings and logs quote header values; what they warn of is checked here.
 warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def read_dicom(
@@ -66,8 +68,16 @@ def _open(where: str, data: bytes, limits: Limits) -> Piece:
         layout = check_layout(instance, limits)
         groups = frame_groups(instance.header, layout.frames)
         planes = read_planes(instance, groups)
-        tones = _tones(instance, layout, groups)
-    return Piece(instance, layout, planes, tones)
+        return Piece(
+            instance,
+            layout,
+            planes,
+            _tones(instance, layout, groups),
+            facts=read_facts(instance, layout, planes[0]),
+            flags=read_flags(instance, layout),
+            series=str(instance.header.get("SeriesInstanceUID") or ""),
+            number=whole(instance.header, "InstanceNumber", where, default=0),
+        )
 
 
 def _tones(instance: Instance, layout: Layout, groups: Sequence[Sequence[Dataset]]) -> tuple[Tone, ...]:
@@ -81,7 +91,7 @@ def _check_one_series(pieces: Sequence[Piece]) -> None:
     if len(pieces) == 1:
         return
     where = f"{len(pieces)} files"
-    series = {str(piece.instance.header.get("SeriesInstanceUID") or "") for piece in pieces}
+    series = {piece.series for piece in pieces}
     if len(series) > 1:
         raise UnsupportedInput(
             "several_series", f"holds {len(series)} series", where=where, mend="give the files of one series"
@@ -89,7 +99,7 @@ def _check_one_series(pieces: Sequence[Piece]) -> None:
     if any(piece.layout.frames > 1 for piece in pieces):
         raise UnsupportedInput("several_films", "holds several multi-frame files", where=where, mend="give one")
     placed = all(piece.planes[0].along_normal is not None for piece in pieces)
-    if not placed and any(code_text(piece.instance.header, "Modality") in FILMS for piece in pieces):
+    if not placed and any(piece.facts["dicom_modality"] in FILMS for piece in pieces):
         raise UnsupportedInput("several_films", f"holds {len(pieces)} films", where=where, mend="give one film")
 
 
@@ -97,13 +107,7 @@ def _stack(pieces: Sequence[Piece]) -> Stack:
     if len(pieces) == 1:
         return _stack_frames(pieces[0])
     slices = [
-        Slice(
-            index,
-            piece.planes[0],
-            piece.layout.form,
-            whole(piece.instance.header, "InstanceNumber", piece.instance.where, default=0),
-            uid_text(piece.instance.header, "SOPInstanceUID") or "",
-        )
+        Slice(index, piece.planes[0], piece.layout.form, piece.number, piece.facts["sop_instance_uid"] or "")
         for index, piece in enumerate(pieces)
     ]
     return stack_slices(slices, f"{len(pieces)} files", drop_duplicates=True)
@@ -125,10 +129,9 @@ def _assemble(
     first, plane, tone = frame_of(pieces, stack.order[0])
     slices = len(volume.values)
     spacing = _spacing(plane, volume.factor, stack, slices)
-    facts = read_facts(first.instance, first.layout, plane)
-    facts |= {"window": window.facts(), "inverted": inverted}
+    facts = {**first.facts, "window": window.facts(), "inverted": inverted}
     facts |= {"files": len(pieces), "slices": slices, "shrunk_by": volume.factor}
-    flags = [flag for piece in pieces for flag in read_flags(piece.instance, piece.layout)]
+    flags = [flag for piece in pieces for flag in piece.flags]
     flags += [*plane.flags, *tone.flags, *stack.flags, *volume.flags, *_window_flags(tones, window)]
     return Scan(
         pixels=volume.values[0] if slices == 1 else np.moveaxis(volume.values, 0, -1),

@@ -8,6 +8,7 @@ from io import BytesIO
 from math import prod
 from typing import Any
 
+import gdcm
 import numpy as np
 from jaxtyping import Float32, Shaped
 from PIL import Image
@@ -18,7 +19,7 @@ from pydicom.uid import UID
 from rle.rle import decode_segment  # type: ignore[import-not-found]
 
 from clinimm.errors import DamagedInput, UnsupportedInput
-from clinimm.io.codestream import Codestream, read_codestream
+from clinimm.io.codestream import Codestream, is_cut_off, read_codestream
 from clinimm.io.dicom_header import Instance, named_uid
 from clinimm.io.dicom_layout import Layout
 from clinimm.io.inflate import RAW, inflate
@@ -45,7 +46,10 @@ def decode_frame(frame: bytes, instance: Instance, layout: Layout, halvings: int
     finest levels where both sides are to be halved `halvings` times anyway, and comes out float and that much smaller.
 
     Raises DamagedInput where the frame is not what was declared."""
-    stream = None if instance.syntax in (RLE, DEFLATED_FRAMES) else read_codestream(frame)
+    is_stream = instance.syntax not in (RLE, DEFLATED_FRAMES)
+    if is_stream and is_cut_off(frame):
+        raise DamagedInput("truncated_pixels", "its compressed frame ends too early", where=instance.where)
+    stream = read_codestream(frame) if is_stream else None
     if stream is not None and (stream.rows, stream.columns) != (layout.rows, layout.columns):
         raise DamagedInput("size_mismatch", "its compressed frame has another size than declared", where=instance.where)
     if stream is not None and halvings > 1 and _may_halve(stream, instance, layout, halvings):
@@ -156,8 +160,6 @@ def _with_gdcm(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame,
 
 
 def _gdcm_bytes(frame: bytes, syntax: UID, stream: Codestream, layout: Layout) -> bytes:
-    import gdcm
-
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(frame)
     fragments = gdcm.SequenceOfFragments.New()

@@ -59,7 +59,10 @@ def damage_is_named(code: str, what: str, where: str) -> Iterator[None]:
         raise
     except RecursionError:
         raise DamagedInput("nested_too_deep", "nests sequences too deep to parse", where=where) from None
-    except Exception as error:
+    except BaseException as error:
+        # A panic of a decoder written in Rust is no Exception, and is damage all the same.
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
         raise DamagedInput(code, f"{what} ({type(error).__name__})", where=where) from None
 
 

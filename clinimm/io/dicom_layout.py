@@ -10,7 +10,7 @@ from clinimm.io.dicom_structure import UNDEFINED
 from clinimm.io.scan_types import Limits
 
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
-COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422")
 FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 
@@ -92,7 +92,10 @@ def _photometric(instance: Instance, samples: int) -> tuple[str, tuple[str, ...]
     one, three = (*MONOCHROME, "PALETTE COLOR"), COLORS
     if photometric not in one + three:
         raise UnsupportedInput(
-            "unsupported_photometric", f"photometric {photometric} is not read", where=instance.where
+            "unsupported_photometric",
+            "its photometric interpretation is not read",
+            where=instance.where,
+            mend=f"convert it to one of {', '.join(one + three)}",
         )
     if samples != (1 if photometric in one else 3):
         raise DamagedInput("samples_per_pixel", f"{samples} samples do not make {photometric}", where=instance.where)

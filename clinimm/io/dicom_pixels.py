@@ -10,7 +10,7 @@ from pydicom.encaps import generate_frames
 from clinimm.errors import DamagedInput
 from clinimm.io.dicom_codecs import Frame, decode_frame
 from clinimm.io.dicom_header import Instance
-from clinimm.io.dicom_layout import MONOCHROME, Layout
+from clinimm.io.dicom_layout import Layout
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -113,7 +113,3 @@ def _luminance(frame: Frame, photometric: str) -> Float32[np.ndarray, "h w"]:
     luma += frame[..., 1] * np.float32(LUMA[1])
     luma += frame[..., 2] * np.float32(LUMA[2])
     return luma.astype(np.float32, copy=False)
-
-
-def is_gray(layout: Layout) -> bool:
-    return layout.photometric in MONOCHROME

@@ -1,8 +1,9 @@
 """The frames of checked files, decoded one at a time into one array of modality units."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,12 +21,17 @@ from clinimm.io.shrink import shrink_factor
 
 @dataclass(frozen=True)
 class Piece:
-    """One opened file with all that is known of it before decoding, a plane and a tone for each frame."""
+    """One opened file with all that is known of it before decoding, a plane and a tone for each frame. `series` is
+    Series Instance UID as it stands, `number` Instance Number."""
 
     instance: Instance
     layout: Layout
     planes: tuple[Plane, ...]
     tones: tuple[Tone, ...]
+    facts: Mapping[str, Any]
+    flags: tuple[str, ...]
+    series: str
+    number: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,11 +45,12 @@ class ChildLostError(Exception):
 
 @dataclass(frozen=True)
 class Confinement:
-    """What a child may use: address space, seconds of one read (of processor and of the clock), and how many inputs
-    it reads before a fresh one takes over."""
+    """What a child may use: address space, seconds for one input (of processor and of the clock) and for each of its
+    megabytes, and how many inputs it reads before a fresh one takes over."""
 
     memory_bytes: int = 2 << 30
-    seconds: float = 30.0
+    seconds: float = 8.0
+    seconds_per_megabyte: float = 1.0
     inputs_per_child: int = 500
     limits: Limits = field(default_factory=Limits)
 
@@ -96,7 +97,7 @@ class Child:
             if header_bytes > HEADER_BYTES or pixel_bytes > 4 * Limits().voxels:
                 raise ChildLostError
             return json.loads(self._exactly(header_bytes, deadline)), self._exactly(pixel_bytes, deadline)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ChildLostError from error
 
     def _exactly(self, count: int, deadline: float) -> bytearray:
@@ -130,11 +131,12 @@ class Sandbox:
     def read(self, paths: Sequence[Path], window: WindowChoice = "voi", *, at_least: int | None = None) -> Scan:
         """The scan in `paths`. Raises InputError as read_scan does, and ResourceLimit `decode_resource_limit` where
         reading took more memory or time than allowed, or killed its process."""
+        seconds = self.confinement.seconds + self.confinement.seconds_per_megabyte * _megabytes(paths)
         request = {"paths": [os.path.abspath(path) for path in paths], "window": window, "at_least": at_least}
         where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         try:
             with self._child() as child:
-                answer, pixels = child.ask(request, self.confinement.seconds)
+                answer, pixels = child.ask({**request, "seconds": seconds}, seconds)
         except ChildLostError:
             raise ResourceLimit(
                 "decode_resource_limit", "its decoder died, hung or took too much memory", where=where
@@ -200,6 +202,12 @@ class Sandbox:
 def _end_all(children: set[Child]) -> None:
     while children:
         children.pop().end()
+
+
+def _megabytes(paths: Sequence[Path]) -> float:
+    """Of the files that there are; what cannot be read is the child's to say."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def _remade(confinement: Confinement, processes: int) -> Sandbox:

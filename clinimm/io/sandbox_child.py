@@ -32,8 +32,9 @@ def main() -> None:
     limits = Limits(**settings["limits"])
     _send(answers, {"ready": True, **confined})
     for line in sys.stdin.buffer:
-        _allow_seconds(settings["seconds"])
-        _answer(answers, json.loads(line), limits)
+        request = json.loads(line)
+        _allow_seconds(request["seconds"])
+        _answer(answers, request, limits)
 
 
 def _answer(answers: BinaryIO, request: dict[str, Any], limits: Limits) -> None:

@@ -11,12 +11,18 @@ import pytest
 from dicom_files import dataset, encapsulated, save, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -224,3 +230,24 @@ def test_random_damage_is_refused_or_read_but_never_crashes(sound_film: Path, da
         assert np.isfinite(scan.pixels).all()
         assert scan.pixels.min() >= 0
         assert scan.pixels.max() <= 1
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_compressed_frame_that_ends_early_is_refused_at_once(tmp_path: Path, syntax: UID, kept: float) -> None:
+    """Decoders fill in what is missing, or search for it for ten seconds."""
+    noise = np.random.default_rng(0).integers(0, 255, (256, 256)).astype(np.uint8)
+    made = dcmread(write(tmp_path / "film", noise, syntax))
+    (frame,) = generate_frames(made.PixelData, number_of_frames=1)
+    path = save(encapsulated(made, [frame[: int(kept * len(frame)) // 2 * 2]]), tmp_path / "cut", syntax)
+    start = time.perf_counter()
+    assert refusal(path).code in ("truncated_pixels", "undecodable_pixels")
+    assert time.perf_counter() - start < 2
+
+
+def test_run_length_bytes_that_overflow_the_picture_are_refused(tmp_path: Path) -> None:
+    """The decoder, written in Rust, panics over them."""
+    segment = b"\x81\x07" * 4
+    header = b"".join(n.to_bytes(4, "little") for n in (2, 64, 64 + len(segment))).ljust(64, b"\0")
+    made = encapsulated(dataset(PIXELS), [header + segment * 2])
+    assert refusal(save(made, tmp_path / "film", RLELossless)).code == "undecodable_pixels"
