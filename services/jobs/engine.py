@@ -87,13 +87,14 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
 
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:
-    """`{"outcome": ...}`, or `{"failed": code}` once trying again is of no use."""
-    started = time.monotonic()
+    """`{"outcome": ...}`, or `{"failed": code}` once trying again is of no use. Waits for a database that is away."""
+    started, trial = time.monotonic(), 0
     if not outlast(lambda: _begin(database, job_id)):
         return {"failed": "attempts_exhausted"}
-    for trial in range(1, TRIES + 1):
+    while True:
+        trial += 1
         try:
-            outcome = outlast(lambda: job.compute(subject))
+            outcome = dict(outlast(lambda: job.compute(subject)))
         except Exception as error:
             log.warning("job attempt failed", extra={"job": job_id, "trial": trial}, exc_info=error)
             if isinstance(error, ClinimmError) or trial == TRIES:
@@ -101,8 +102,7 @@ def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[st
             time.sleep(PAUSE_SECONDS * 2**trial)
         else:
             log.info("job computed", extra={"job": job_id, "ms": round(1000 * (time.monotonic() - started))})
-            return {"outcome": dict(outcome)}
-    raise AssertionError("unreachable")
+            return {"outcome": outcome}
 
 
 def _begin(database: Database, job_id: str) -> bool:

@@ -4,7 +4,6 @@ A worker counts its beats in a row. One whose count has not moved for a lease, b
 other, is dead; the first of the living by name puts its work back on the queue."""
 
 import time
-from collections.abc import Mapping
 
 import sqlalchemy as sa
 from dbos import DBOSClient
@@ -43,7 +42,7 @@ class Executors:
 
     def _alive(self) -> set[str]:
         with self.database.read() as session:
-            beats: Mapping[str, int] = dict(session.execute(sa.select(WorkerRow.id, WorkerRow.beats)).tuples().all())
+            beats = {row.id: row.beats for row in session.execute(sa.select(WorkerRow.id, WorkerRow.beats))}
         clock = time.monotonic()
         for worker, count in beats.items():
             if self._seen.get(worker, (None, 0.0))[0] != count:

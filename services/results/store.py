@@ -47,7 +47,8 @@ def add(
         )
     )
     session.flush()
-    session.add_all(FlagRow(result_id=result_id, flag=flag[:120], case_id=case_id) for flag in dict.fromkeys(flags))
+    words = dict.fromkeys(flag[:120] for flag in flags)
+    session.add_all(FlagRow(result_id=result_id, flag=word, case_id=case_id) for word in words)
     session.flush()
     return result_id
 

@@ -1,6 +1,9 @@
 """From POST to report, through the command that an operator types; and what becomes of cases when all is killed."""
 
+import os
 import random
+import re
+import signal
 import threading
 import time
 import uuid
@@ -71,6 +74,24 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
     assert all(target["probability"] is None for target in result["targets"])
     assert {"rejected:cxr", "missing:note", "missing:labs"} <= set(result["flags"])
     assert await_report(service, case_id).status_code == 200
+
+
+@pytest.mark.slow
+def test_worker_ends_when_its_server_is_killed(tiny_artifact: Path, tmp_path: Path) -> None:
+    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0", **IMPATIENT) as process:
+        await_line(process.log, '"event": "worker ready"')
+        process.kill()
+        await_line(process.log, '"event": "worker stopped"')
+
+
+@pytest.mark.slow
+def test_worker_that_dies_is_started_again(tiny_artifact: Path, tmp_path: Path) -> None:
+    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0", **IMPATIENT) as process:
+        await_line(process.log, '"event": "worker ready"')
+        [worker] = re.findall(r'"worker": "[^"]+-(\d+)-[0-9a-f]{8}"', process.log.read_text())
+        os.kill(int(worker), signal.SIGKILL)
+        with httpx.Client(base_url=process.url(), timeout=30) as client:
+            assert await_result(client, post(client, case()).json()["id"])["state"] == "done"
 
 
 class Outage:

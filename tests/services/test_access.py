@@ -34,10 +34,9 @@ def test_every_path_but_healthz_needs_a_token(settings: Settings, tokens: Path) 
     token = add_client(tokens, "pacs")
     wrong = ({}, {"Authorization": "Bearer x"}, {"Authorization": token}, {"Authorization": f"Basic {token}"})
     with running_api(settings.model_copy(update={"tokens_file": tokens})) as api:
-        bodies = {api.get(path, headers=headers).text.split('"trace_id"')[0] for path in GUARDED for headers in wrong}
         answers = [api.get(path, headers=headers) for path in GUARDED for headers in wrong]
         assert {(answer.status_code, answer.headers["www-authenticate"]) for answer in answers} == {(401, "Bearer")}
-        assert len({body.split('"instance"')[0] for body in bodies}) == 1
+        assert len({answer.json()["detail"] for answer in answers}) == 1
         assert api.get("/healthz").json() == {"status": "ok"}
         api.headers["Authorization"] = f"Bearer {token}"
         assert {api.get(path).status_code for path in GUARDED} == {200, 404, 503}

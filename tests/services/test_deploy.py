@@ -68,4 +68,4 @@ def test_everything_the_service_asks_for_is_pinned() -> None:
 
 
 def _name(requirement: str) -> str:
-    return re.split(r"[\[<>=]", requirement.strip())[0].lower()
+    return re.split(r"[\[<>=]", requirement.strip())[0].lower().replace("_", "-")

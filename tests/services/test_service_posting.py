@@ -1,5 +1,8 @@
 """Posting cases: each is taken whole, once, and durably owed its diagnosis."""
 
+import socket
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from service_processes import running_api
-from service_requests import case, film, post
+from service_requests import case, film, post, request_of
 
 from services.blobs import Blobs
 from services.db import Database
@@ -145,6 +148,33 @@ def test_full_queue_is_told_with_retry_after(settings: Settings) -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
         assert int(answer.headers["retry-after"]) > 0
         assert post(api, case("a"), key="k").status_code == 202
+
+
+def test_key_is_remembered_by_the_next_process(settings: Settings) -> None:
+    answers = []
+    for _ in range(2):
+        with running_api(settings) as api:
+            answers.append(post(api, case(), [("image", film())], key="k"))
+    assert answers[0].content == answers[1].content
+
+
+def test_client_that_hangs_up_leaves_nothing(api: httpx.Client, settings: Settings) -> None:
+    request = request_of(api, case(), [("image", film(size=400))])
+    head = f"POST /v1/cases HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: {len(request.read())}\r\n"
+    head += f"Content-Type: {request.headers['content-type']}\r\n\r\n"
+    with socket.create_connection((api.base_url.host, api.base_url.port)) as connection:
+        connection.sendall(head.encode() + request.read()[:100_000])
+        incoming = settings.data / "blobs" / "incoming"
+        _until(lambda: any(incoming.iterdir()))
+    _until(lambda: not any(incoming.iterdir()))
+    assert api.get("/v1/cases").json()["cases"] == []
+
+
+def _until(reached: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.9, 0.999])
