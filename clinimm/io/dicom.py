@@ -148,9 +148,10 @@ def _apply_window(
     """One window for the whole volume, since each slice its own would make slices incomparable: the middle one's."""
     middle = tones[len(tones) // 2]
     window = choose_window(values, choice, middle.voi)
-    window.apply(values)
-    if middle.inverted:
-        np.subtract(1, values, out=values)
+    for plane in values:
+        window.apply(plane)
+        if middle.inverted:
+            np.subtract(1, plane, out=plane)
     return window, middle.inverted
 
 

@@ -87,8 +87,8 @@ def _fill(values: Float32[np.ndarray, "d h w"], piece: Piece, slots: dict[int, i
 
 def _make_finite(values: Float32[np.ndarray, "d h w"]) -> tuple[str, ...]:
     """Floating pixels may hold NaN and infinity for "no value"; they become the smallest finite value, and a flag."""
-    finite = np.isfinite(values)
-    if finite.all():
+    if all(np.isfinite(plane).all() for plane in values):
         return ()
+    finite = np.isfinite(values)
     values[~finite] = values[finite].min() if finite.any() else 0
     return ("nonfinite_pixels",)

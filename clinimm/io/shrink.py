@@ -23,7 +23,9 @@ def block_mean(frame: Shaped[np.ndarray, "h w"], factor: int) -> Float32[np.ndar
         return frame.astype(np.float32, copy=False)
     height, width = frame.shape[0] // factor, frame.shape[1] // factor
     block = frame[: height * factor, : width * factor]
-    wide = np.float64 if frame.dtype.kind == "f" else np.int64 if frame.dtype.itemsize > 2 else np.int32
+    # 128 x 128 pixels of 16 bits still fit 32 bits; twice as quick to add as 64.
+    narrow = frame.dtype.itemsize <= 2 and factor <= 128
+    wide = np.float64 if frame.dtype.kind == "f" else np.int32 if narrow else np.int64
     # Rows first: adding whole rows runs along memory, and the strided sum then has `factor` times less to do.
     rows_added = _added([block[start::factor] for start in range(factor)], wide)
     sums = _added([rows_added[:, start::factor] for start in range(factor)], wide)
