@@ -27,6 +27,7 @@ def train(
     from clinimm.data.cohort import read_cohort
     from clinimm.training.folds import split, train_folds
     from clinimm.training.run import train as run
+    from clinimm.training.setup import is_leader
 
     chosen = settings(config, overrides)
     cases = read_cohort(chosen, data or config.parent)
@@ -36,6 +37,8 @@ def train(
         evaluation = train_folds(chosen, cases, folder, console=console)
     else:
         evaluation = run(chosen, split(chosen, cases), folder, console=console).evaluation
+    if not is_leader():
+        return
     show_evaluation(evaluation, chosen)
     show(f"\nwrote {folder}; judge it elsewhere with: clinimm evaluate {folder} MANIFEST")
 

@@ -77,7 +77,7 @@ def fit(
         on_epoch(row)
     while standing.epoch < plan.epochs and standing.epoch - standing.best_epoch < plan.patience:
         figures = _epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch)
-        figures |= _judge(network, fold)
+        figures = fabric.broadcast(figures | _judge(network, fold))  # ranks must agree when to stop
         standing, best = _advance(standing, figures, best, network)
         if fabric.is_global_zero:
             checkpoint.save(folder, standing, _weights(network), best, optimizer.optimizer)

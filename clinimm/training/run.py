@@ -23,6 +23,7 @@ from clinimm.training.setup import (
     cohort_facts,
     fingerprint,
     labeled,
+    leave,
     patients,
     plan_of,
     prepare_splits,
@@ -36,7 +37,6 @@ class Trained:
     """A finished run: its artifact, what it said of the test cases, and how good that is."""
 
     directory: Path
-    digest: str
     answers: Answers
     evaluation: Evaluation
 
@@ -48,6 +48,7 @@ def train(
     artifact in `out/artifact`. A run cut off goes on where it stood. Raises TrainingError, ConfigError."""
     torch.set_num_threads(config.run.threads)
     fabric = build_fabric(config)
+    console = console if fabric.is_global_zero else None
     torch.manual_seed(config.run.seed)
     with Sandbox(processes=max(1, config.run.workers)) as sandbox:
         preparer = fit_preparer(config, splits.train, sandbox)
@@ -55,7 +56,7 @@ def train(
     network = network_for(config, preparer, prior_logits(parts["train"]))
     network.fit_encoders(parts["train"])
     fold = Fold(labeled(parts["train"]), parts["val"], patients(splits.val), config.target_names)
-    with Tracker(out, config.optim.epochs, console, label) as tracker:
+    with Tracker(out if fabric.is_global_zero else None, config.optim.epochs, console, label) as tracker:
         fit(
             network, fold, plan_of(config), fabric, folder=out / "checkpoint",
             fingerprint=fingerprint(config, splits), on_epoch=tracker.epoch,
@@ -67,9 +68,11 @@ def train(
     answers = Answers.of(test, calibrator)
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
     facts = cohort_facts(splits, parts)
-    digest = artifact.save(
-        out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
-        metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
-        seen=(*patients(splits.train), *patients(splits.val)),
-    )  # fmt: skip
-    return Trained(out / "artifact", digest, answers, evaluation)
+    if fabric.is_global_zero:
+        artifact.save(
+            out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
+            metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
+            seen=(*patients(splits.train), *patients(splits.val)),
+        )  # fmt: skip
+    leave(fabric)
+    return Trained(out / "artifact", answers, evaluation)

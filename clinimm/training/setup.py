@@ -3,11 +3,14 @@
 import hashlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
 
 from clinimm.batch import Batch
@@ -24,12 +27,25 @@ PARTS = ("train", "val", "test")
 
 
 def build_fabric(config: Config) -> Fabric:
-    """Device, precision and processes; under torchrun the processes are those it started."""
+    """Device, precision and processes: `run.devices` of them, started here or by torchrun."""
     run = config.run
-    strategy = "ddp" if run.devices > 1 else "auto"
+    # A pretrained text net may have a pooler that nothing reads, which DDP otherwise waits for.
+    strategy = DDPStrategy(find_unused_parameters=True) if run.devices > 1 else "auto"
     fabric = Fabric(accelerator=run.device, devices=run.devices, precision=run.precision, strategy=strategy)
     fabric.launch()
     return fabric
+
+
+def is_leader() -> bool:
+    """Whether this is the only process of the run, or the first of them: the one that writes and prints."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+def leave(fabric: Fabric) -> None:
+    """Waits for all processes and ends their group: without that, leaving aborts now and then."""
+    fabric.barrier()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def prepare_splits(preparer: Preparer, splits: Splits, workers: int, console: Console | None) -> dict[str, Batch]:

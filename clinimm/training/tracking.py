@@ -11,23 +11,18 @@ from clinimm.progress import progress_bar
 
 
 class Tracker:
-    """A context in which epochs are told. Files are written anew: a resumed run tells its earlier epochs again."""
+    """A context in which epochs are told; without a folder, none is. Files are written anew: a resumed run tells its
+    earlier epochs again."""
 
-    def __init__(self, folder: Path, epochs: int, console: Console | None, label: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.lines = (folder / "metrics.jsonl").open("w", encoding="utf-8")
-        for old in folder.glob("tensorboard/events.*"):
-            old.unlink()
-        self.board = SummaryWriter(str(folder / "tensorboard"))
+    def __init__(self, folder: Path | None, epochs: int, console: Console | None, label: str) -> None:
+        self.files = None if folder is None else _Files(folder)
         self.progress = progress_bar(console)
         self.task = self.progress.add_task(label, total=epochs, note="")
 
     def epoch(self, figures: dict[str, float]) -> None:
         """Tells the figures of one epoch."""
-        self.lines.write(json.dumps(figures) + "\n")
-        self.lines.flush()
-        for name, value in figures.items():
-            self.board.add_scalar(name, value, int(figures["epoch"]))
+        if self.files is not None:
+            self.files.write(figures)
         note = f"val loss {figures['val_loss']:.3f}, AUROC over masks {figures['val_auroc_over_masks']:.3f}"
         self.progress.update(self.task, advance=1, note=note)
 
@@ -39,5 +34,26 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.progress.stop()
+        if self.files is not None:
+            self.files.close()
+
+
+class _Files:
+    """metrics.jsonl and tensorboard/ in a run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("tensorboard/events.*"):
+            old.unlink()
+        self.lines = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+        self.board = SummaryWriter(str(folder / "tensorboard"))
+
+    def write(self, figures: dict[str, float]) -> None:
+        self.lines.write(json.dumps(figures) + "\n")
+        self.lines.flush()
+        for name, value in figures.items():
+            self.board.add_scalar(name, value, int(figures["epoch"]))
+
+    def close(self) -> None:
         self.board.close()
         self.lines.close()

@@ -93,7 +93,9 @@ def test_the_best_epoch_by_the_mean_over_masks_is_kept(tmp_path: Path) -> None:
     assert history == told
     standing = json.loads((tmp_path / "c" / "standing.json").read_text())
     assert standing["best"] == min(row["val_loss"] for row in history)
-    best = {n.removeprefix("best/"): w for n, w in load_file(tmp_path / "c" / "state.safetensors").items() if "best/" in n}
+    best = {
+        n.removeprefix("best/"): w for n, w in load_file(tmp_path / "c" / "state.safetensors").items() if "best/" in n
+    }
     assert same(network.state_dict(), best)
 
 
