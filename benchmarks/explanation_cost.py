@@ -22,7 +22,7 @@ import torch
 from planted_truth import split, train_one
 
 from clinimm.attribution.explain import explain
-from clinimm.attribution.methods import integrated_gradients
+from clinimm.attribution.methods import Effort, Ends, integrated_gradients
 from clinimm.attribution.question import ask
 from clinimm.attribution.shapley import interaction_index, shapley_values, subset_logits
 from clinimm.batch import Batch
@@ -49,11 +49,12 @@ def measure(predictor: Predictor, case: Case, repeats: int) -> dict[str, float]:
     network, target = predictor.network, predictor.config.target_names[0]
     batch = predictor.preparer.prepare(case)
     attribution = explain(network, batch, 0, target_name=target)
-    question = ask(network, batch, 0)
+    question, effort = ask(network, batch, 0), Effort(0.01, attribution.steps, ROWS)
+    ends = Ends(attribution.baseline_logit, attribution.logit)
     parts: dict[str, Callable[[], object]] = {
         "forward": lambda: forward(predictor, batch),
         "shapley": lambda: shapley(predictor, batch),
-        "integrated gradients": lambda: integrated_gradients(question, attribution.steps, ROWS),
+        "integrated gradients": lambda: integrated_gradients(question, ends, effort),
         "explain": lambda: explain(network, batch, 0, target_name=target),
         "report": lambda: html.render(record.build(predictor, case, predictor.predict([case])[0], [attribution])),
     }

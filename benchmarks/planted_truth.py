@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
@@ -190,18 +191,32 @@ def train_one(cohort: Path, out: Path, cases: int, seed: int) -> Path:
     return train(config, split(config, read_cohort(config, cohort)), out).directory
 
 
-def collect(predictor: Predictor, cohort: Path, progress: Callable[[int, int], None]) -> list[Observation]:
+@dataclass(frozen=True)
+class Explained:
+    """All that was found, and of every explanation the points on its path and whether its checks passed."""
+
+    observations: list[Observation]
+    steps: list[int]
+    trusted: list[bool]
+
+    def reliability(self) -> dict[str, float]:
+        return {"explanations": len(self.trusted), "trusted": sum(self.trusted), "median_steps": median(self.steps)}
+
+
+def collect(predictor: Predictor, cohort: Path, progress: Callable[[int, int], None]) -> Explained:
     """What is found in the test cases of `cohort`."""
     evidence = read_evidence(cohort)
     cases = split(predictor.config, read_cohort(predictor.config, cohort)).test
-    observations: list[Observation] = []
+    found = Explained([], [], [])
     for i, case in enumerate(cases):
         parts = dict(predictor.preparer.prepare(case).modalities)
         truth = evidence[case.case_id].targets
         for attribution in predictor.explain(case):
-            observations += observe(predictor, case, truth[attribution.target], attribution, parts)
+            found.observations.extend(observe(predictor, case, truth[attribution.target], attribution, parts))
+            found.steps.append(attribution.steps)
+            found.trusted.append(attribution.trusted)
         progress(i + 1, len(cases))
-    return observations
+    return found
 
 
 def print_table(rows: Sequence[Row]) -> None:
@@ -231,12 +246,14 @@ def main() -> None:
         cohort = asked.data or Path(scratch) / "cohort"
         artifact = asked.artifact or train_one(cohort, Path(scratch) / "run", asked.cases, asked.seed)
         predictor = Predictor.load(artifact)
-        observations = collect(predictor, cohort, lambda i, n: print(f"\rexplained {i} of {n}", end="", flush=True))
-    rows = summarize(observations)
+        explained = collect(predictor, cohort, lambda i, n: print(f"\rexplained {i} of {n}", end="", flush=True))
+    rows, reliability = summarize(explained.observations), explained.reliability()
     print()
     print_table(rows)
+    print(", ".join(f"{name} {value:g}" for name, value in reliability.items()))
+    result = {"model": predictor.digest, **reliability, "rows": [row.record() for row in rows]}
     if asked.json:
-        asked.json.write_text(json.dumps({"model": predictor.digest, "rows": [row.record() for row in rows]}, indent=1))
+        asked.json.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,20 @@
 """A case's explanation: maps by a joint path, refined until they add up, and exact Shapley values of the inputs."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from clinimm.attribution.baselines import NAMES
 from clinimm.attribution.checks import completeness, efficiency
-from clinimm.attribution.methods import METHODS, Method
+from clinimm.attribution.methods import METHODS, Effort, Ends, Explained, Method
 from clinimm.attribution.network import Explainable
 from clinimm.attribution.question import Question, ask
 from clinimm.attribution.shapley import Subset, interaction_index, shapley_values, subset_logits
 from clinimm.batch import Batch, Tokens
 from clinimm.choose import choose
-from clinimm.types import Attribution, Check, Kind
+from clinimm.types import Attribution, Kind
 
-FIRST_STEPS = 16
-MAX_STEPS = 256
+MAX_STEPS = 512
 METHOD = "integrated_gradients"
 
 
@@ -34,16 +31,17 @@ def explain(
 ) -> Attribution:
     """Why a batch of one got its logit for one target; `network` must be in evaluation mode.
 
-    The path's steps double until the maps sum to the change of the logit within `tolerance` (or 1e-3 logits), or until
-    `max_steps`: then the completeness check says that they do not. `forward_passes` counts rows through the encoders;
-    re-running the fusion is not counted. Memory is that of `internal_batch_size` rows.
+    The path is refined until the maps sum to the change of the logit within `tolerance` (or 1e-3 logits), or until it
+    has `max_steps` points: then the completeness check says that they do not. `forward_passes` counts rows through the
+    encoders; re-running the fusion is not counted. Memory is that of `internal_batch_size` rows.
 
     Raises ConfigError for an unknown `method`, ValueError for a batch of more than one."""
     question = ask(network, batch, target_index)
-    ends = _ends(question)
-    change = ends.logit - ends.baseline_logit
-    path = _refine(question, change, choose(METHODS, method, "method"), tolerance, max_steps, internal_batch_size)
-    subsets = subset_logits(question, ends.tokens)
+    walk = choose(METHODS, method, "method")
+    ends, tokens = _ends(question)
+    path = _explained(question, walk, ends, Effort(tolerance, max_steps, internal_batch_size))
+    maps = _shaped(question, path.maps)
+    subsets = subset_logits(question, tokens)
     shapley = shapley_values(question.used, subsets)
     interactions = interaction_index(question.used, subsets)
     return Attribution(
@@ -51,9 +49,9 @@ def explain(
         target=target_name,
         method=method,
         baselines={m.name: NAMES[m.kind] for m in network.modalities if m.name in question.used},
-        maps=path.maps,
-        net={name: float(values.sum(dtype=np.float64)) for name, values in path.maps.items()},
-        gross={name: float(np.abs(values).sum(dtype=np.float64)) for name, values in path.maps.items()},
+        maps=maps,
+        net={name: float(values.sum(dtype=np.float64)) for name, values in maps.items()},
+        gross={name: float(np.abs(values).sum(dtype=np.float64)) for name, values in maps.items()},
         shapley={name: shapley.get(name, 0.0) for name in question.names},
         interactions={"+".join(pair): value for pair, value in interactions.items()},
         subsets={_joined(question, subset): value for subset, value in subsets.items()},
@@ -61,54 +59,26 @@ def explain(
         prior_logit=question.prior,
         baseline_logit=ends.baseline_logit,
         steps=path.steps,
-        forward_passes=ends.passes + path.passes,
+        forward_passes=path.passes + 2 * bool(question.used),
         checks=(path.check, efficiency(sum(shapley.values(), 0.0), ends.logit, question.prior)),
     )
 
 
-@dataclass(frozen=True)
-class _Ends:
-    """Both ends of the path, each run once; `tokens` are the case's own."""
-
-    logit: float
-    baseline_logit: float
-    tokens: dict[str, Tokens]
-    passes: int
-
-
-def _ends(question: Question) -> _Ends:
+def _ends(question: Question) -> tuple[Ends, dict[str, Tokens]]:
+    """The logits at both ends of the path, each run once, and the case's own tokens."""
     if not question.used:
-        return _Ends(question.prior, question.prior, {}, passes=0)
-    pairs = [torch.cat([question.embedded[name], question.baseline[name]]) for name in question.used]
+        return Ends(question.prior, question.prior), {}
+    pairs = [torch.cat([question.baseline[name], question.embedded[name]]) for name in question.used]
     with torch.no_grad():
         tokens = question.tokens(*pairs)
-        logit, baseline_logit = question.fused(tokens, question.present.expand(2, -1)).tolist()
-    own = {name: Tokens(part.values[:1], part.mask[:1]) for name, part in tokens.items()}
-    return _Ends(logit, baseline_logit, own, passes=2)
+        baseline_logit, logit = question.fused(tokens, question.present.expand(2, -1)).tolist()
+    return Ends(baseline_logit, logit), {name: Tokens(t.values[1:], t.mask[1:]) for name, t in tokens.items()}
 
 
-@dataclass(frozen=True)
-class _Path:
-    maps: dict[str, np.ndarray]
-    steps: int
-    passes: int
-    check: Check
-
-
-def _refine(
-    question: Question, change: float, method: Method, tolerance: float, max_steps: int, internal_batch_size: int
-) -> _Path:
+def _explained(question: Question, walk: Method, ends: Ends, effort: Effort) -> Explained:
     if not question.used:
-        return _Path(_shaped(question, {}), 0, 0, completeness(0.0, 0.0, tolerance))
-    steps, passes = min(FIRST_STEPS, max_steps), 0
-    while True:
-        maps = _shaped(question, method(question, steps, internal_batch_size))
-        passes += steps
-        total = sum((float(values.sum(dtype=np.float64)) for values in maps.values()), 0.0)
-        check = completeness(total, change, tolerance)
-        if check.passed or steps * 2 > max_steps:
-            return _Path(maps, steps, passes, check)
-        steps *= 2
+        return Explained({}, 0, 0, completeness(0.0, 0.0, effort.tolerance))
+    return walk(question, ends, effort)
 
 
 def _shaped(question: Question, maps: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -44,6 +44,15 @@ class Question:
         quality = {name: _repeat(value, rows) for name, value in self.quality.items()}
         return self.network.fuse(dict(tokens), present, quality).logits[:, self.target_index]
 
+    def at(self, place: float) -> tuple[Tensor, ...]:
+        """The inputs in use at a place of the straight path: 0 is the baselines, 1 the case."""
+        ends = ((self.baseline[name], self.embedded[name]) for name in self.used)
+        return tuple(baseline + place * (embedded - baseline) for baseline, embedded in ends)
+
+    def logit_at(self, place: float) -> float:
+        with torch.no_grad():
+            return float(self.logits(*self.at(place))[0])
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(modality.name for modality in self.network.modalities)
