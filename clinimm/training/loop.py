@@ -76,7 +76,7 @@ def fit(
     for row in standing.history:
         on_epoch(row)
     while standing.epoch < plan.epochs and standing.epoch - standing.best_epoch < plan.patience:
-        figures = _epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch)
+        figures = train_epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch)
         figures = fabric.broadcast(figures | _judge(network, fold))  # ranks must agree when to stop
         standing, best = _advance(standing, figures, best, network)
         if fabric.is_global_zero:
@@ -87,7 +87,7 @@ def fit(
     return standing.history
 
 
-def _epoch(
+def train_epoch(
     module: torch.nn.Module,
     optimizer: Optimizer,
     modalities: Sequence[Modality],
