@@ -69,7 +69,7 @@ class InputState:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), in fractions of the film."""
+    """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), fractions of the film."""
 
     paths: tuple[Path, ...]
     acquired_at: datetime | None = None

@@ -1,22 +1,19 @@
 """`clinimm data`: check what a cohort holds, decode its images, write a synthetic one."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clinimm.cli.arguments import AsJson, progress, shipped_config, show
+
 if TYPE_CHECKING:
     from clinimm.data.decode import Outcome, Picture
     from clinimm.errors import ManifestError
 
 app = typer.Typer(no_args_is_help=True, help="Check a cohort, decode its images, write a synthetic one.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Advance = Callable[[int, int], None]
 
 
 @app.command()
@@ -37,7 +34,7 @@ def check(
     from clinimm.data.decode import pictures_of
     from clinimm.errors import ManifestError
 
-    settings = load(config or _quickstart())
+    settings = load(config or shipped_config("quickstart.toml"))
     try:
         cases = read_cohort(settings, data or manifest.parent, manifest)
     except ManifestError as error:
@@ -49,8 +46,8 @@ def check(
     if as_json:
         _print_json(found.record() | ({"images": _record(outcomes)} if decode else {}))
         return
-    _print(headline(found), *tables(found), *(_decoding(outcomes) if decode else []))
-    _print(*(f"Warning: {warning}" for warning in found.warnings))
+    show(headline(found), *tables(found), *(_decoding(outcomes) if decode else []))
+    show(*(f"Warning: {warning}" for warning in found.warnings))
 
 
 @app.command()
@@ -65,7 +62,7 @@ def decode(
     if as_json:
         _print_json(_record(outcomes))
     else:
-        _print(*_decoding(outcomes))
+        show(*_decoding(outcomes))
 
 
 @app.command()
@@ -82,7 +79,7 @@ def synth(
     """Write a synthetic cohort with planted truth: DICOM, notes, labs, a manifest, and evidence.json beside it."""
     from clinimm.data.synthetic import write_cohort
 
-    with _progress("writing cases") as advance:
+    with progress("writing cases") as advance:
         manifest = write_cohort(
             out,
             n=n,
@@ -94,13 +91,7 @@ def synth(
             label_noise=label_noise,
             progress=advance,
         )
-    _print(f"wrote {n} cases: {manifest}")
-
-
-def _quickstart() -> Path:
-    from clinimm import paths
-
-    return paths.shipped(paths.__file__, "configs") / "quickstart.toml"
+    show(f"wrote {n} cases: {manifest}")
 
 
 def _read_all(pictures: list["Picture"]) -> list["Outcome"]:
@@ -108,23 +99,11 @@ def _read_all(pictures: list["Picture"]) -> list["Outcome"]:
     from clinimm.io.sandbox import Sandbox
 
     outcomes = []
-    with Sandbox() as sandbox, _progress("reading images") as advance:
+    with Sandbox() as sandbox, progress("reading images") as advance:
         for outcome in decode(pictures, sandbox):
             outcomes.append(outcome)
             advance(len(outcomes), len(pictures))
     return outcomes
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Advance]:
-    """A bar on standard error, with the time that is left; call it with what is done and the total."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _record(outcomes: list["Outcome"]) -> dict[str, Any]:
@@ -146,15 +125,8 @@ def _show_faults(error: "ManifestError", as_json: bool) -> None:
     if as_json:
         _print_json({"faults": [asdict(fault) for fault in error.faults]})
     else:
-        _print(str(error))
+        show(str(error))
 
 
 def _print_json(record: dict[str, Any]) -> None:
     typer.echo(json.dumps(record, indent=2))
-
-
-def _print(*parts: Any) -> None:
-    from rich.console import Console
-
-    for part in parts:
-        Console(soft_wrap=True).print(part, markup=False, highlight=False)

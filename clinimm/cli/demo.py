@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clinimm import paths
-from clinimm.cli.arguments import show
+from clinimm.cli.arguments import progress, shipped_config, show
 
 if TYPE_CHECKING:
     from clinimm.cli.served import Sent
@@ -62,14 +61,10 @@ def _heading(step: int, what: str) -> None:
 
 
 def _cohort(folder: Path, cases: int, seed: int) -> Path:
-    from rich.console import Console
-
     from clinimm.data.synthetic import write_cohort
-    from clinimm.progress import progress_bar
 
-    with progress_bar(Console(stderr=True)) as bar:
-        task = bar.add_task("write", total=cases, note="")
-        write_cohort(folder, n=cases, seed=seed, progress=lambda done, _: bar.update(task, completed=done))
+    with progress("write") as advance:
+        write_cohort(folder, n=cases, seed=seed, progress=advance)
     show(f"{folder / 'manifest.csv'}, and the planted truth in evidence.json beside it")
     return folder
 
@@ -84,7 +79,7 @@ def _train(cohort: Path, folder: Path) -> tuple[Path, "Sequence[Case]"]:
     from clinimm.training.folds import split
     from clinimm.training.run import train
 
-    config = load(paths.shipped(paths.__file__, "configs") / "quickstart.toml")
+    config = load(shipped_config("quickstart.toml"))
     splits = split(config, read_cohort(config, cohort))
     trained = train(config, splits, folder, console=Console(stderr=True))
     show(*(subsets_grid(target, metrics=("auroc", "auprc", "ece")).rich() for target in trained.evaluation.targets))
