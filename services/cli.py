@@ -79,16 +79,11 @@ def worker(
 def migrate(data: Data = None, database_url: Database = None) -> None:
     """Bring the database to this version's tables."""
     from services import logs
-    from services.db import Database as Connection
-    from services.db.migrate import migrate as migrate_ours
-    from services.jobs.queue import migrate as migrate_queue
+    from services.jobs.prepare import prepared
     from services.settings import settings
 
     logs.configure()
-    database = Connection(settings(data=data, database_url=database_url).url)
-    migrate_ours(database)
-    migrate_queue(database)
-    database.close()
+    prepared(settings(data=data, database_url=database_url).url).close()
 
 
 @cli.command()
@@ -103,10 +98,10 @@ def token(
 
 
 def main() -> None:
-    """The console command. A ClinimmError is told without a traceback."""
+    """The console command. What an operator can mend is told without a traceback."""
     try:
         cli()
-    except ClinimmError as error:
+    except (ClinimmError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from error
 

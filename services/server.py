@@ -15,9 +15,7 @@ import uvicorn
 
 from clinimm.errors import ConfigError
 from services.app import create_app
-from services.db import Database
-from services.db.migrate import migrate
-from services.jobs.queue import migrate as migrate_queue
+from services.jobs.prepare import prepared
 from services.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,10 +28,7 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
 
     Raises ConfigError or ArtifactError if it must not or cannot start."""
     settings.check_exposure()
-    database = Database(settings.url)
-    migrate(database)
-    migrate_queue(database)
-    database.close()
+    prepared(settings.url).close()
     app = create_app(settings)
     config = uvicorn.Config(
         app,

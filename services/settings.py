@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from clinimm.errors import ConfigError
 
@@ -55,7 +56,10 @@ class Settings(BaseSettings):
         """The database's URL; where none is set, a SQLite file inside `data`. Raises ConfigError."""
         if not self.database_url:
             return f"sqlite:///{self.data.resolve() / 'clinimm.db'}"
-        url = make_url(self.database_url)
+        try:
+            url = make_url(self.database_url)
+        except ArgumentError:  # it quotes the URL, password and all
+            raise ConfigError("is not a URL", where="--database-url", mend="postgresql://user@host/name") from None
         if url.get_backend_name() == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         if self.database_password_file is not None:

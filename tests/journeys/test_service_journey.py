@@ -35,6 +35,7 @@ def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     assert '"event": "worker stopped"' in process.log.read_text()
 
 
+@pytest.mark.xdist_group("one service")
 def test_complete_case_is_answered_and_explained(service: httpx.Client) -> None:
     case_id = post(service, case("complete"), [("image", film())]).json()["id"]
     found = await_result(service, case_id)
@@ -51,6 +52,7 @@ def test_complete_case_is_answered_and_explained(service: httpx.Client) -> None:
     assert service.get("/readyz").json()["ready"] is True
 
 
+@pytest.mark.xdist_group("one service")
 def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client) -> None:
     case_id = post(service, case("without-labs", labs=None), [("image", film(1))]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -59,6 +61,7 @@ def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client) -
     assert case_id in {line["id"] for line in lines}
 
 
+@pytest.mark.xdist_group("one service")
 def test_damaged_film_is_unreadable_with_its_reason_and_the_note_still_answers(service: httpx.Client) -> None:
     case_id = post(service, case("damaged", labs=None), [("image", damaged_film())]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -67,6 +70,7 @@ def test_damaged_film_is_unreadable_with_its_reason_and_the_note_still_answers(s
     assert {"unreadable:cxr", "missing:labs"} <= set(result["flags"])
 
 
+@pytest.mark.xdist_group("one service")
 def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
     case_id = post(service, case("nothing", note=None, labs=None), [("image", b"not a film" * 30)]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -77,21 +81,15 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
 
 
 @pytest.mark.slow
-def test_worker_ends_when_its_server_is_killed(tiny_artifact: Path, tmp_path: Path) -> None:
-    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0", **IMPATIENT) as process:
-        await_line(process.log, '"event": "worker ready"')
-        process.kill()
-        await_line(process.log, '"event": "worker stopped"')
-
-
-@pytest.mark.slow
-def test_worker_that_dies_is_started_again(tiny_artifact: Path, tmp_path: Path) -> None:
+def test_server_starts_a_dead_worker_again_and_takes_it_along_when_killed(tiny_artifact: Path, tmp_path: Path) -> None:
     with running("serve", tmp_path / "data", tiny_artifact, "--port", "0", **IMPATIENT) as process:
         await_line(process.log, '"event": "worker ready"')
         [worker] = re.findall(r'"worker": "[^"]+-(\d+)-[0-9a-f]{8}"', process.log.read_text())
         os.kill(int(worker), signal.SIGKILL)
         with httpx.Client(base_url=process.url(), timeout=30) as client:
             assert await_result(client, post(client, case()).json()["id"])["state"] == "done"
+        process.kill()
+        await_line(process.log, '"event": "worker stopped"')
 
 
 class Outage:
@@ -134,18 +132,18 @@ def test_every_acknowledged_case_gets_one_result_whatever_is_killed(
     kind: str, tiny_artifact: Path, tmp_path: Path
 ) -> None:
     if kind == "sqlite":
-        outlast_kills(tiny_artifact, tmp_path, f"sqlite:///{tmp_path / 'clinimm.db'}")
+        outlast_kills(tiny_artifact, tmp_path, f"sqlite:///{tmp_path / 'clinimm.db'}", rounds=2)
     else:
         with postgres() as server:
-            outlast_kills(tiny_artifact, tmp_path, new_database(server, "kills", "clinimm_template"))
+            outlast_kills(tiny_artifact, tmp_path, new_database(server, "kills", "clinimm_template"), rounds=1)
 
 
-def outlast_kills(artifact: Path, folder: Path, url: str, posts: int = 20) -> None:
+def outlast_kills(artifact: Path, folder: Path, url: str, *, rounds: int, posts: int = 20) -> None:
     outage = Outage(folder / "data", artifact, url, seed=5)
     try:
         with ThreadPoolExecutor(2) as pool:
             answers = [pool.submit(post_until_acknowledged, outage, i) for i in range(posts)]
-            for kill in (outage.kill_api, outage.kill_worker_at_work, outage.kill_api, outage.kill_worker_at_work):
+            for kill in (outage.kill_api, outage.kill_worker_at_work) * rounds:
                 time.sleep(outage.random.uniform(0, 0.5))
                 kill()
             acknowledged = [answer.result() for answer in answers]

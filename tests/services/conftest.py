@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 import sqlalchemy as sa
-from service_processes import migrated, new_database, postgres, running_api
+from service_processes import new_database, postgres, running_api
 
 from clinimm.config import dump, load
 from services.db import Database
+from services.jobs.prepare import prepared
 from services.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def emptied_postgres_url(tests_postgres_url: str) -> str:
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "clinimm.db"
-    migrated(f"sqlite:///{path}").close()
+    prepared(f"sqlite:///{path}").close()
     return path
 
 

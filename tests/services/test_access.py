@@ -3,15 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from service_processes import running_api
 from service_requests import case, post
 
-from clinimm.errors import ConfigError
-from services.app import create_app
+from clinimm.errors import ClinimmError, ConfigError
 from services.auth import Tokens, add_client
+from services.server import serve
 from services.settings import Settings
 
 GUARDED = (
@@ -68,16 +69,29 @@ def test_file_that_is_open_to_others_or_unclear_is_refused(tokens: Path, content
         Tokens.read(tokens)
 
 
-def test_start_is_refused_where_anyone_could_call(settings: Settings) -> None:
-    with pytest.raises(ConfigError, match="authentication is off"):
-        create_app(settings.model_copy(update={"host": "0.0.0.0"}))
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"host": "0.0.0.0"}, "--host: authentication is off"),
+        ({"database_url": "postgresql://u:secret@127.0.0.1:1/x"}, "127.0.0.1:1/x: the database cannot be reached"),
+        ({"database_url": "secret"}, "--database-url: is not a URL"),
+        ({"artifact": Path("/nowhere")}, "/nowhere/manifest.json: cannot be read"),
+        ({"artifact": None}, "--artifact: no model is named"),
+        ({"tokens_file": Path("/nowhere")}, "/nowhere: cannot be read"),
+        ({"data": Path("/dev/null/x")}, "Not a directory"),
+    ],
+)
+def test_start_is_refused_with_what_is_wrong(settings: Settings, given: dict[str, Any], said: str) -> None:
+    with pytest.raises((ClinimmError, OSError), match=said) as refusal:
+        serve(settings.model_copy(update=given), with_worker=False, announce=print)
+    assert "secret" not in str(refusal.value)
 
 
-def test_command_refuses_in_one_line(settings: Settings) -> None:
-    options = ["--host", "0.0.0.0", "--data", str(settings.data), "--artifact", str(settings.artifact)]
+def test_command_refuses_without_a_traceback(settings: Settings) -> None:
+    options = ["--data", str(settings.data), "--artifact", "/nowhere"]
     done = subprocess.run([sys.executable, "-m", "services.cli", "serve", *options], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: --host: authentication is off")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: /nowhere/manifest.json: cannot be read")
     assert "Traceback" not in done.stderr
 
 

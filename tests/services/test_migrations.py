@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from service_processes import migrated, new_database
+from service_processes import new_database
 
 from services.db import Database
 from services.db.migrate import alembic_config
+from services.jobs.prepare import prepared
 from services.tables import Base
 
 
@@ -30,13 +31,13 @@ def test_many_migrate_at_once(kind: str, tmp_path: Path, request: pytest.Fixture
     if kind == "postgresql":
         url = new_database(request.getfixturevalue("postgres_url"), f"many_{tmp_path.name[-8:]}")
     with ThreadPoolExecutor(3) as pool:
-        for database in pool.map(migrated, [url] * 3):
+        for database in pool.map(prepared, [url] * 3):
             database.close()
     command.check(alembic_config(url))
 
 
 def test_sqlite_is_durable_and_holds_its_references(tmp_path: Path) -> None:
-    database = migrated(f"sqlite:///{tmp_path / 'x' / 'new.db'}")
+    database = prepared(f"sqlite:///{tmp_path / 'x' / 'new.db'}")
     with database.engine.connect() as connection:
         found = [
             connection.exec_driver_sql(f"PRAGMA {name}").scalar()

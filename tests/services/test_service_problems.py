@@ -1,5 +1,6 @@
 """Errors: the right status, every fault listed, nothing that was sent told back."""
 
+import errno
 import json
 import shutil
 import uuid
@@ -12,7 +13,9 @@ import pytest
 from service_processes import new_database, running_api
 from service_requests import case, film, post, request_of
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
+from services.app.problems import as_service_error
 from services.settings import Limits, Settings
 
 CANARY = "CANARY-7f3a"
@@ -205,3 +208,17 @@ def test_database_that_is_away_is_503_and_comes_back(postgres_url: str, describe
         operator.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
         assert post(api, case("b"), key="k").status_code == 202
     server.dispose()
+
+
+def test_no_room_left_is_507(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'small.db'}")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (x)"))
+        connection.execute(text("PRAGMA max_page_count = 1"))
+        with pytest.raises(OperationalError) as full:
+            connection.execute(text("INSERT INTO t VALUES (zeroblob(100000))"))
+    engine.dispose()
+    for error in (full.value, OSError(errno.ENOSPC, CANARY)):
+        refusal = as_service_error(error)
+        assert (refusal.status, refusal.code) == (507, "storage_full")
+        assert CANARY not in str(refusal)
