@@ -40,7 +40,7 @@ def demo(
     artifact, test = _train(cohort, out / "run")
     _heading(3, "starting the service on loopback and posting cases over HTTP")
     with serving(artifact, out / "service") as client:
-        answered = _post_all(client, _cases_to_send(test))
+        answered = _post_all(client, demo_cases(test))
         _heading(4, "what the service answered")
         show(_table(answered), *_reasons(answered))
         _heading(5, "why: the attribution report of the complete case")
@@ -87,7 +87,7 @@ def _train(cohort: Path, folder: Path) -> tuple[Path, "Sequence[Case]"]:
     return trained.directory, splits.test
 
 
-def _cases_to_send(test: "Sequence[Case]") -> list["Sent"]:
+def demo_cases(test: "Sequence[Case]") -> list["Sent"]:
     """A complete case; the same without labs; its note alone; with a damaged film; and one with nothing to use."""
     from clinimm.cli.served import Sent
     from clinimm.types import ImageFile

@@ -48,6 +48,6 @@ def evaluate(
         return
     show_evaluation(found.evaluation, config)
     for comparison in found.comparisons:
-        show(comparison_grid(comparison).rich(), comparison.verdict)
+        show(comparison_grid(comparison).rich())
     if found.left_out:
         show(f"{found.left_out} cases were left out: the model was trained or calibrated on their patients.")
