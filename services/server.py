@@ -1,5 +1,6 @@
 """The API's process: one server on a socket of ours and, unless it runs apart, a worker kept alive as a child."""
 
+import itertools
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from services.settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+REFUSED = 2  # the exit code of a command that an operator must mend
 
 
 def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], None]) -> None:
@@ -38,12 +40,16 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
         timeout_graceful_shutdown=settings.drain_seconds,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    with bound(settings.host, settings.port) as listener, _worker(settings) if with_worker else _nothing():
+    server = uvicorn.Server(config)
+    keeper = _Keeper(settings, on_refusal=lambda: setattr(server, "should_exit", True))
+    with bound(settings.host, settings.port) as listener, keeper.keeping() if with_worker else nullcontext():
         host, port = listener.getsockname()[:2]
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again once it has stopped
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+    if keeper.refused:
+        raise ConfigError("the worker refused to start", where="serve", mend="see what it says above")
 
 
 @contextmanager
@@ -57,54 +63,53 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextmanager
-def _worker(settings: Settings) -> Iterator[None]:
-    """A worker for the length of the block: started again if it dies, ended with the block or with this process."""
-    keeper = _Keeper(_command(), _environment(settings), settings.drain_seconds)
-    thread = threading.Thread(target=keeper.run, name="worker-keeper", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        keeper.stop()
-        thread.join()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 class _Keeper:
-    """Runs a command over and over. Its standard input is a pipe that nobody writes to: it closes when we die."""
+    """Keeps a worker alive as a child. Its standard input is a pipe that nobody writes to: it closes when we die.
 
-    def __init__(self, command: list[str], environment: dict[str, str], drain_seconds: int) -> None:
-        self.command, self.environment, self.drain_seconds = command, environment, drain_seconds
+    `refused` and `on_refusal` tell that its first start ended in a refusal, which no other start would mend."""
+
+    def __init__(self, settings: Settings, on_refusal: Callable[[], None]) -> None:
+        self.settings, self.on_refusal, self.refused = settings, on_refusal, False
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> None:
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """A worker for the length of the block."""
+        thread = threading.Thread(target=self._run, name="worker-keeper", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop()
+            thread.join()
+
+    def _run(self) -> None:
         pause = FIRST_PAUSE
-        while not self._stopping.is_set():
+        for start in itertools.count():
             started = time.monotonic()
-            self._child = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.PIPE)
+            self._child = subprocess.Popen(_command(), env=_environment(self.settings), stdin=subprocess.PIPE)
             code = self._child.wait()
             if self._stopping.is_set():
                 return
-            pause = FIRST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
             log.error("worker died", extra={"code": code, "restart_in_seconds": pause})
-            self._stopping.wait(pause)
+            if code == REFUSED and start == 0:
+                self.refused = True
+                self.on_refusal()
+                return
+            if self._stopping.wait(pause):
+                return
+            pause = FIRST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         self._stopping.set()
-        child = self._child
-        if child is None:
+        if self._child is None:
             return
-        child.terminate()
+        self._child.terminate()
         try:
-            child.wait(self.drain_seconds + 10)
+            self._child.wait(self.settings.drain_seconds + 10)
         except subprocess.TimeoutExpired:
-            child.kill()
+            self._child.kill()
 
 
 def _command() -> list[str]:

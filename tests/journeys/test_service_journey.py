@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import threading
 import time
@@ -90,6 +91,15 @@ def test_server_starts_a_dead_worker_again_and_takes_it_along_when_killed(tiny_a
             assert await_result(client, post(client, case()).json()["id"])["state"] == "done"
         process.kill()
         await_line(process.log, '"event": "worker stopped"')
+
+
+@pytest.mark.slow
+def test_server_stops_where_no_worker_can_start(tiny_artifact: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(tiny_artifact, tmp_path / "broken")
+    (broken / "weights.safetensors").write_bytes(b"other weights")
+    with running("serve", tmp_path / "data", broken, "--port", "0") as process:
+        assert process.process.wait(60) == 2
+    assert "weights.safetensors was changed" in process.log.read_text()
 
 
 class Outage:
