@@ -1,5 +1,7 @@
 """`clinimm demo`: the whole of what clinimm is, on a cohort that it makes itself."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,15 +47,24 @@ def demo(
         show(_table(answered), *_reasons(answered))
         _heading(5, "why: the attribution report of the complete case")
         page = _write_report(client, answered[0], out)
+    home = _commands()
     show(
         f"The report: {page} (open it in a browser)",
         "",
         "To go on:",
-        f"  clinimm-service serve --artifact {artifact} --data {out / 'service'}",
-        f"  clinimm evaluate {artifact} {cohort / 'manifest.csv'} --opponents",
-        f"  clinimm train configs/quickstart.toml --data {cohort} --out runs/mine --set model.fusion=cross_attention",
-        "  clinimm train YOUR.toml --data YOUR_FOLDER",
+        f"  {home}clinimm-service serve --artifact {artifact} --data {out / 'service'}",
+        f"  {home}clinimm evaluate {artifact} {cohort / 'manifest.csv'} --opponents",
+        f"  {home}clinimm train quickstart.toml --data {cohort} --out runs/mine --set model.fusion=cross_attention",
+        f"  {home}clinimm train YOUR.toml --data YOUR_FOLDER",
     )
+
+
+def _commands() -> str:
+    """What to put before our commands so that a shell here finds them."""
+    if shutil.which("clinimm"):
+        return ""
+    folder = Path(sys.executable).parent
+    return f"{folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/"
 
 
 def _heading(step: int, what: str) -> None:
