@@ -14,8 +14,8 @@ from clinimm.types import Modality
 class Explainable(Protocol):
     """A net that splits into `embed`, `encode` and `fuse`, so that the last two can be differentiated or re-run.
 
-    Text encoders also hold `pad_id: int` and `special_ids: tuple[int, ...]`; `prior` are the logits of a case of which
-    nothing is known."""
+    Text encoders also hold `pad_id: int` and `special_ids: tuple[int, ...]`, image encoders `typical`, the median
+    training picture (c, h, w[, d]). `prior` are the logits of a case of which nothing is known."""
 
     modalities: tuple[Modality, ...]
     encoders: nn.ModuleDict

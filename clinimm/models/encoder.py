@@ -1,5 +1,8 @@
 """What every encoder is: `embed` to floats that can carry gradients, then the rest of the way to tokens."""
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -23,3 +26,22 @@ class Encoder(nn.Module):
     def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
         """Tokens (b, n, e) of embedded values."""
         raise TypeError(f"{type(self).__name__} does not encode")
+
+
+class PictureEncoder(Encoder):
+    """An encoder of pixels (c, h, w[, d]) that keeps the `typical` picture, pixel by pixel the median of the training
+    cases: what an explanation compares a picture with, as it compares a lab value with the training median."""
+
+    typical: Float[Tensor, "..."]
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("typical", torch.zeros(tuple(shape)))
+
+    @torch.no_grad()
+    def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
+        pixels = values.flatten(1).split(_PIXELS_AT_ONCE, dim=1)
+        self.typical.copy_(torch.cat([part.median(dim=0).values for part in pixels]).view_as(self.typical))
+
+
+_PIXELS_AT_ONCE = 4096  # a median sorts a copy: keep that small beside the cohort

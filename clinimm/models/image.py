@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from clinimm.batch import Tokens
 from clinimm.choose import choose
 from clinimm.errors import ConfigError
-from clinimm.models.encoder import Encoder
+from clinimm.models.encoder import PictureEncoder
 
 
-class ImageEncoder(Encoder):
+class ImageEncoder(PictureEncoder):
     """A trunk that turns (b, c, h, w[, d]) into a feature map or a sequence, and a projection to the tokens' width."""
 
-    def __init__(self, trunk: nn.Module, features: int, width: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(self, shape: Sequence[int], trunk: nn.Module, features: int, width: int, dropout: float) -> None:
+        super().__init__(shape)
         self.trunk = trunk
         self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, width))
 
@@ -132,7 +132,7 @@ def build_image_encoder(
         raise ConfigError(f"{name} has no such option: {error}", where="inputs.*.encoder.options") from error
     if pretrained is not None:
         _load_trunk(trunk, pretrained)
-    return ImageEncoder(trunk, features, width, dropout)
+    return ImageEncoder(shape, trunk, features, width, dropout)
 
 
 def _load_trunk(trunk: nn.Module, path: Path) -> None:

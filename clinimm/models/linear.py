@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clinimm.batch import Tokens
-from clinimm.models.encoder import Encoder
+from clinimm.models.encoder import Encoder, PictureEncoder
 
 
-class EigenImage(Encoder):
+class EigenImage(PictureEncoder):
     """One token from the leading principal components of the training images (Turk and Pentland 1991).
 
     `whiten` is 1 for components of one size, which small data overfit, and 0 for components as large as they are."""
@@ -24,7 +24,7 @@ class EigenImage(Encoder):
     def __init__(
         self, shape: Sequence[int], width: int, dropout: float, *, components: int = 32, whiten: float = 0.5
     ) -> None:
-        super().__init__()
+        super().__init__(shape)
         pixels = math.prod(shape)
         self.whiten = whiten
         self.register_buffer("mean", torch.zeros(pixels))
@@ -34,6 +34,7 @@ class EigenImage(Encoder):
     @torch.no_grad()
     def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
         """Sets mean and basis from training images."""
+        super().fit(values, mask)
         flat = values.flatten(1)
         self.mean.copy_(flat.mean(0))
         self.basis.copy_(leading(flat - self.mean, self.basis.shape[1], self.whiten))

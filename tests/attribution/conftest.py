@@ -30,6 +30,7 @@ class LinearEvidence(nn.Module):
     def __init__(self, weight: Tensor, vectors: Tensor | None = None) -> None:
         super().__init__()
         self.weight, self.vectors, self.rows = weight, vectors, 0
+        self.typical = torch.linspace(-1, 1, 64).view(1, 8, 8)
 
     def embed(self, values: Tensor) -> Tensor:
         return values if self.vectors is None else self.vectors[values]

@@ -25,7 +25,9 @@ def test_maps_of_a_linear_net_are_weight_times_distance_from_the_baseline(linear
     maps = ask(linear_network, batch).maps
     film, encoders = batch.modalities["cxr"].values, linear_network.encoders
     words, empty = encoders["note"].embed(torch.tensor([[7, 9]])), encoders["note"].embed(torch.tensor([[0, 0]]))
-    assert maps["cxr"] == pytest.approx((encoders["cxr"].weight * (film - film.mean()))[0].numpy(), abs=1e-5)
+    assert maps["cxr"] == pytest.approx(
+        (encoders["cxr"].weight * (film - encoders["cxr"].typical))[0].numpy(), abs=1e-5
+    )
     assert maps["note"][1:3] == pytest.approx((encoders["note"].weight[1:3] * (words - empty)[0]).sum(-1), abs=1e-5)
     assert maps["labs"] == pytest.approx([1.5 * 1.0, 0.0, -1.0 * 0.5], abs=1e-6)
 
@@ -146,10 +148,10 @@ def test_asking_again_gives_the_same_bits_and_leaves_no_gradient(make_network, m
     assert scale.grad is None
 
 
-def test_a_flat_image_is_its_own_baseline_and_moves_nothing(linear_network, make_batch):
+def test_the_typical_picture_moves_nothing(linear_network, make_batch):
     batch = make_batch()
-    flat = replace(batch.modalities["cxr"], values=torch.full((1, 1, 8, 8), 3.0))
-    answer = ask(linear_network, replace(batch, modalities=batch.modalities | {"cxr": flat}))
+    typical = replace(batch.modalities["cxr"], values=linear_network.encoders["cxr"].typical[None])
+    answer = ask(linear_network, replace(batch, modalities=batch.modalities | {"cxr": typical}))
     assert not answer.maps["cxr"].any()
 
 

@@ -171,3 +171,12 @@ def test_quality_moves_the_gate() -> None:
     moved = network(dataclasses.replace(batch, modalities=worse)).weights - network(batch).weights
     assert moved.abs().max() > 1e-3
     assert set(QUALITIES) == set(worse)
+
+
+@pytest.mark.parametrize("encoder", ["resnet10", "eigen"])
+def test_picture_encoders_keep_the_median_training_picture(encoder: str) -> None:
+    network = small_network(cxr=EncoderPlan(encoder))
+    batch = random_batch(9)
+    network.fit_encoders(batch)
+    cxr = batch.modalities["cxr"]
+    assert torch.equal(network.encoders["cxr"].typical, cxr.values[cxr.present].median(dim=0).values)
