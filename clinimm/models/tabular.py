@@ -15,7 +15,7 @@ class AnalyteEncoder(Encoder):
     its sines and cosines, so that a value outside the training range extrapolates."""
 
     def __init__(
-        self, features: int, width: int, dropout: float, *, frequencies: int = 8, scale: float = 0.3, inner: int = 16
+        self, features: int, width: int, dropout: float, *, frequencies: int = 8, scale: float = 0.05, inner: int = 16
     ) -> None:
         super().__init__()
         self.frequencies = nn.Parameter(torch.randn(features, frequencies) * scale)

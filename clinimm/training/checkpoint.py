@@ -19,12 +19,12 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Standing:
-    """`epoch` epochs are done; `best` is the lowest monitored loss, reached at `best_epoch`. `history` has a row of
-    figures per epoch. `fingerprint` tells which settings and cases the run has."""
+    """`epoch` epochs are done; `best` is the lowest monitored pair of figures, reached at `best_epoch`. `history` has a
+    row of figures per epoch. `fingerprint` tells which settings and cases the run has."""
 
     fingerprint: str
     epoch: int = 0
-    best: float = float("inf")
+    best: tuple[float, float] = (1.0, float("inf"))
     best_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -38,8 +38,7 @@ def save(directory: Path, standing: Standing, weights: Weights, best_weights: We
     tensors |= {f"best/{name}": w for name, w in best_weights.items()}
     tensors |= {f"optimizer/{key}": value for key, value in _moments(optimizer).items()}
     save_file({name: w.detach().cpu().clone() for name, w in tensors.items()}, building / "state.safetensors")
-    values = asdict(standing) | {"best": None if standing.best == float("inf") else standing.best}
-    (building / "standing.json").write_text(json.dumps(values), encoding="utf-8")
+    (building / "standing.json").write_text(json.dumps(asdict(standing)), encoding="utf-8")
     old = directory.with_name(f".{directory.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
@@ -55,7 +54,7 @@ def load(directory: Path, fingerprint: str, optimizer: Optimizer) -> tuple[Stand
     if not source.exists():
         return None
     values: dict[str, Any] = json.loads((source / "standing.json").read_text(encoding="utf-8"))
-    standing = Standing(**(values | {"best": float("inf") if values["best"] is None else values["best"]}))
+    standing = Standing(**(values | {"best": tuple(values["best"])}))
     if standing.fingerprint != fingerprint:
         raise TrainingError(
             "the run was started with other settings or other cases",

@@ -60,7 +60,7 @@ class Fold:
 def fit(
     network: Network, fold: Fold, plan: Plan, fabric: Fabric, *, folder: Path, fingerprint: str, on_epoch: OnEpoch
 ) -> list[dict[str, float]]:
-    """Trains `network` in place, up to the epoch whose validation loss, averaged over all modality masks, is lowest.
+    """Trains `network` in place, up to the epoch whose validation AUROC, averaged over all modality masks, is highest.
     Returns the figures of each epoch. Goes on from the checkpoint in `folder`, if there is one.
 
     Raises TrainingError if the loss stops being finite."""
@@ -173,9 +173,18 @@ def _advance(
     standing: Standing, figures: dict[str, float], best: Weights, network: Network
 ) -> tuple[Standing, Weights]:
     standing = replace(standing, epoch=standing.epoch + 1, history=[*standing.history, figures])
-    if figures["val_loss"] < standing.best:
-        return replace(standing, best=figures["val_loss"], best_epoch=standing.epoch), _weights(network)
+    if (found := _monitored(figures)) < standing.best:
+        return replace(standing, best=found, best_epoch=standing.epoch), _weights(network)
     return standing, best
+
+
+def _monitored(figures: dict[str, float]) -> tuple[float, float]:
+    """What an epoch is judged by, less is better: how badly it ranks, averaged over every mask; then its loss.
+
+    Not the loss first: it rises as soon as one input is overconfident, which calibration mends afterwards, while the
+    others are still learning."""
+    rank = figures["val_auroc_over_masks"]
+    return (1.0 if np.isnan(rank) else 1 - rank, figures["val_loss"])
 
 
 def _weights(network: Network) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ def test_the_best_epoch_by_the_mean_over_masks_is_kept(tmp_path: Path) -> None:
     history = fit(network, small_fold(), PLAN, fabric, folder=tmp_path / "c", fingerprint="f", on_epoch=told.append)
     assert history == told
     standing = json.loads((tmp_path / "c" / "standing.json").read_text())
-    assert standing["best"] == min(row["val_loss"] for row in history)
+    assert standing["best"][0] == min(1 - row["val_auroc_over_masks"] for row in history)
     best = {
         n.removeprefix("best/"): w for n, w in load_file(tmp_path / "c" / "state.safetensors").items() if "best/" in n
     }
