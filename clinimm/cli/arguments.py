@@ -21,7 +21,7 @@ DataDir = Annotated[Path | None, typer.Option("--data", help="Folder that holds 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
-_WIDE = 150  # columns where no terminal says how many it has
+_WIDE = 210  # columns where no terminal says how many it has
 
 
 def settings(path: Path, overrides: list[str] | None) -> "Config":
