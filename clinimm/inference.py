@@ -1,7 +1,7 @@
 """A trained model at work: artifact and cases in, predictions and attributions out."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def score_subsets(network: Network, batch: Batch, patient_ids: Sequence[str], ta
     names = tuple(m.name for m in network.modalities)
     chosen = subsets(names)
     logits: dict[str, list[Tensor]] = {subset: [] for subset in chosen}
-    with _evaluating(network):
+    with evaluating(network):
         for start in range(0, len(batch), _ROWS):
             part = batch.rows(torch.arange(start, min(start + _ROWS, len(batch)))).to(network.prior.device)
             parts = part.modalities
@@ -153,15 +153,12 @@ def score_subsets(network: Network, batch: Batch, patient_ids: Sequence[str], ta
     )
 
 
-class _evaluating(nullcontext[None]):  # noqa: N801 - reads as a verb
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
     """Evaluation mode for the length of a block."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network, self.training = network, network.training
-
-    def __enter__(self) -> None:
-        self.network.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.network.train(self.training)
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)

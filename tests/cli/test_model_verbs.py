@@ -1,6 +1,8 @@
 """The verbs that train, judge, answer and explain, as a user types them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from conftest import ROOT, TINY
 from typer.testing import CliRunner, Result
 
-from clinimm.cli import app, main
+from clinimm.cli import app
 from clinimm.cli.demo import demo_cases
 from clinimm.config import Config
 from clinimm.data.cohort import read_cohort
@@ -118,14 +120,12 @@ def test_a_wrong_command_says_what_is_wrong(arguments: list[str], fault: str, ti
     assert fault in str(found.exception)
 
 
-def test_an_error_ends_with_a_line_and_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["clinimm", "train", "nowhere.toml"])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert stop.value.code == 1
-    assert capsys.readouterr().err.startswith("clinimm: nowhere.toml: cannot be read")
+def test_an_error_ends_with_a_line_and_no_traceback() -> None:
+    command = [str(Path(sys.executable).with_name("clinimm")), "train", "nowhere.toml"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert found.stderr.startswith("clinimm: nowhere.toml: cannot be read")
+    assert "Traceback" not in found.stderr
 
 
 def test_the_demo_sends_the_five_cases_that_it_promises(tiny_cohort: Path, tiny_config: Config) -> None:
