@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clinimm.cli.arguments import progress, shipped_config, show
+from clinimm.errors import ConfigError
 
 if TYPE_CHECKING:
     from clinimm.cli.served import Sent
@@ -36,6 +37,7 @@ def demo(
     """Write a cohort with planted truth, train on it, serve the model, post cases, and explain one."""
     from clinimm.cli.served import serving
 
+    _clear(out)
     _heading(1, f"writing {cases} synthetic cases: films, notes and laboratory values")
     cohort = _cohort(out / "cohort", cases, seed)
     _heading(2, "training the quickstart model, judged on patients it has not seen")
@@ -65,6 +67,14 @@ def _commands() -> str:
         return ""
     folder = Path(sys.executable).parent
     return f"{folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder}/"
+
+
+def _clear(out: Path) -> None:
+    """Takes away what an earlier demo left. Raises ConfigError for a folder that holds anything else."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "cohort" / "evidence.json").is_file():
+        raise ConfigError("is not empty, and holds no earlier demo", where=str(out), mend="give an empty folder")
+    for part in ("run", "service"):
+        shutil.rmtree(out / part, ignore_errors=True)
 
 
 def _heading(step: int, what: str) -> None:

@@ -138,6 +138,14 @@ def test_the_demo_sends_the_five_cases_that_it_promises(tiny_cohort: Path, tiny_
     assert "note" not in sent["nothing usable"].case
 
 
+def test_the_demo_touches_no_folder_of_others(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    found = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])
+    assert isinstance(found.exception, ClinimmError)
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_the_demo_runs_from_nothing_to_a_report(tmp_path: Path) -> None:
     """A small cohort: as `make demo`, but for its size."""
