@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/pip --disable-pip-version-check install
 
 # One thread per process, and threads that sleep while they wait: spinning ones cost ten times on a busy machine.
 export OMP_NUM_THREADS ?= 1

@@ -12,7 +12,7 @@ from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.compare import Comparison, compare
 from clinimm.evaluation.evaluate import Evaluation, evaluate
-from clinimm.evaluation.opponents import Opinions, train_opponents
+from clinimm.evaluation.opponents import Opinions, opponents_to_train, train_opponents
 from clinimm.evaluation.plain import plain_cases
 from clinimm.inference import Predictor, score_subsets
 from clinimm.progress import progress_bar
@@ -60,7 +60,7 @@ def judge(
         if opponents:
             chosen = {case.case_id for case in unseen}
             seen = [case for case in cases if case.case_id not in chosen]
-            opinions.append(_opinions(predictor, seen, unseen, seed))
+            opinions.append(_opinions(predictor, seen, unseen, seed, directory.parent.name, console))
     pooled = Answers.concat(answers)
     return Judgement(
         evaluation=evaluate(pooled, bootstrap=bootstrap, seed=seed),
@@ -90,8 +90,18 @@ def _answers(predictor: Predictor, cases: Sequence[Case], label: str, console: C
     return Answers.of(score_subsets(predictor.network, batch, ids, predictor.config.target_names), predictor.calibrator)
 
 
-def _opinions(predictor: Predictor, seen: Sequence[Case], unseen: Sequence[Case], seed: int) -> Opinions:
+def _opinions(
+    predictor: Predictor, seen: Sequence[Case], unseen: Sequence[Case], seed: int, label: str, console: Console | None
+) -> Opinions:
     train, test = (
         plain_cases(part, prepare_all(predictor.preparer, part), predictor.modalities) for part in (seen, unseen)
     )
-    return train_opponents(train, test, sensitivity=predictor.config.evaluation.sensitivity, seed=seed)
+    with progress_bar(console) as bar:
+        task = bar.add_task(f"opponents of {label}", total=opponents_to_train(train), note="")
+
+        def started(name: str) -> None:
+            bar.update(task, advance=1, note=name)
+
+        return train_opponents(
+            train, test, sensitivity=predictor.config.evaluation.sensitivity, seed=seed, progress=started
+        )

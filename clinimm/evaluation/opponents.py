@@ -83,6 +83,11 @@ def train_opponents(
     return Opinions(test.case_ids, {name: _side_by_side([target[name] for target in by_target]) for name in names})
 
 
+def opponents_to_train(train: PlainCases) -> int:
+    """How many times `train_opponents` will call `progress`."""
+    return len(_learners(train)) * train.targets.shape[1]
+
+
 def _opponents(
     train: PlainCases,
     test: PlainCases,
