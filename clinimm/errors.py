@@ -8,6 +8,7 @@ ClinimmError
 │   ├── DamagedInput         a file that breaks its own format's rules
 │   └── ResourceLimit        reading it would take more memory, time or pixels than allowed
 ├── ArtifactError        a trained model on disk is missing a part, or does not match its hashes
+├── BackboneError        an image-text backbone, or a checkpoint to import, cannot be used
 └── TrainingError        a run cannot start or go on
 """
 
@@ -77,6 +78,10 @@ class ResourceLimit(InputError):
 
 class ArtifactError(ClinimmError):
     """A trained model on disk is missing a part, or does not match its hashes."""
+
+
+class BackboneError(ClinimmError):
+    """An image-text backbone on disk, or a checkpoint that was to become one, cannot be used."""
 
 
 class TrainingError(ClinimmError):

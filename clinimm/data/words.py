@@ -44,6 +44,8 @@ def learn_tokenizer(notes: Iterable[str], vocabulary: int) -> Tokenizer:
 
 def local_tokenizer(directory: Path) -> Tokenizer:
     """The tokenizer of a local transformers directory. Raises ConfigError if it has none."""
+    if (directory / "backbone.json").is_file():
+        return _backbone_tokenizer(directory)
     try:
         loaded = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError) as error:
@@ -56,8 +58,22 @@ def local_tokenizer(directory: Path) -> Tokenizer:
     return tokenizer
 
 
+def _backbone_tokenizer(directory: Path) -> Tokenizer:
+    """A backbone's own, which keeps its padding section: it says the padding piece."""
+    path = directory / "tokenizer.json"
+    if not path.is_file():
+        raise ConfigError(
+            "the backbone has no text tower", where=str(directory), mend="use another encoder for the text"
+        )
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    return tokenizer
+
+
 def pad_id(tokenizer: Tokenizer) -> int:
     """The id of the padding piece. Raises ConfigError if there is none."""
+    if tokenizer.padding is not None:
+        return int(tokenizer.padding["pad_id"])
     for name in _PADS:
         found = tokenizer.token_to_id(name)
         if found is not None:

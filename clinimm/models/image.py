@@ -1,6 +1,6 @@
 """Films and volumes to tokens: MONAI's nets without their heads, one token per position of the last feature map."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ class FeatureMap(nn.Module):
 
     def forward(self, values: Float[Tensor, "b c ..."]) -> Float[Tensor, "b n f"]:
         return self.layers(values).flatten(2).transpose(1, 2)
+
+    def parts(self) -> Iterator[nn.Module]:
+        """What has weights, from input to output: a ResNet's stem and blocks, a DenseNet's dense blocks."""
+        for layer in self.layers.children():
+            inner = list(layer.children()) if isinstance(layer, nn.Sequential) else [layer]
+            yield from (part for part in inner if next(part.parameters(), None) is not None)
 
 
 class PatchSequence(nn.Module):
@@ -126,13 +132,18 @@ def build_image_encoder(
 ) -> ImageEncoder:
     """The named encoder for images of `shape` (c, h, w[, d]). `pretrained` is a safetensors file of the
     trunk's weights. Raises ConfigError for an unknown name or option, or for weights that do not fit."""
-    try:
-        trunk, features = choose(TRUNKS, name, "inputs.*.encoder.name")(shape, **options)
-    except TypeError as error:
-        raise ConfigError(f"{name} has no such option: {error}", where="inputs.*.encoder.options") from error
+    trunk, features = build_trunk(name, shape, **options)
     if pretrained is not None:
         _load_trunk(trunk, pretrained)
     return ImageEncoder(shape, trunk, features, width, dropout)
+
+
+def build_trunk(name: str, shape: tuple[int, ...], **options: Any) -> tuple[nn.Module, int]:
+    """The named one of TRUNKS for (c, h, w[, d]), and its number of features. Raises ConfigError."""
+    try:
+        return choose(TRUNKS, name, "encoder.name")(shape, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name} has no such option: {error}", where="encoder.options") from error
 
 
 def _load_trunk(trunk: nn.Module, path: Path) -> None:

@@ -1,0 +1,132 @@
+"""Sections that say where the cases are and what an input is."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Options = Mapping[str, Any]
+NAME = re.compile("[a-z][a-z0-9_]*")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Target(Section):
+    """A yes-no question. `column` holds 1/0, true/false or nothing where the answer is unknown."""
+
+    name: str
+    column: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _column_defaults_to_name(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+    @property
+    def source(self) -> str:
+        return self.column or self.name
+
+
+class Resampler(Section):
+    """Learned queries that read a tower's tokens and stand in their place: `queries` of them."""
+
+    queries: int = Field(16, ge=1)
+    layers: int = Field(1, ge=1)
+    heads: int = Field(4, ge=1)
+
+
+class Encoder(Section):
+    """Which net encodes a modality. "backbone" is the tower of the run's backbone. `pretrained` is a local directory
+    (text) or safetensors file (image); `options` go to the net's constructor."""
+
+    name: str
+    pretrained: Path | None = None
+    dropout: float = Field(0.1, ge=0, lt=1)
+    options: Options = {}
+    resampler: Resampler | None = None
+
+
+class Picture(Section):
+    """A film or a volume. `size` is (h, w) or (h, w, d). `window` is "voi" (what the file asks for), "full" (the whole
+    range of the pixels) or (center, width) in modality units, such as HU."""
+
+    column: str
+    time_column: str | None = None
+    size: tuple[int, int] | tuple[int, int, int]
+    window: Literal["voi", "full"] | tuple[float, float] = "voi"
+    spacing_mm: tuple[float, float, float] | None = None
+    crop_columns: tuple[str, str, str, str] | None = None
+
+
+class Written(Section):
+    """A note, in the column itself or, with `files`, in a file that the column names."""
+
+    column: str
+    time_column: str | None = None
+    files: bool = False
+    length: int = Field(128, ge=8, le=4096)
+    vocabulary: int = Field(2000, ge=64)
+
+
+class ImageInput(Picture):
+    """`mean` and `std` standardize the windowed pixels, which lie in [0, 1]."""
+
+    kind: Literal["image"] = "image"
+    mean: float = 0.5
+    std: float = Field(0.25, gt=0)
+    augment: bool = True
+    encoder: Encoder
+
+
+class TextInput(Written):
+    kind: Literal["text"] = "text"
+    encoder: Encoder
+
+
+class AnalyteColumn(Section):
+    """`unit` is the column's UCUM unit and the one the model sees."""
+
+    name: str
+    unit: str
+    column: str = ""
+    plausible: tuple[float, float] | None = None
+    reference: tuple[float, float] | None = None
+
+    @property
+    def source(self) -> str:
+        return self.column or self.name
+
+
+class TabularInput(Section):
+    kind: Literal["tabular"] = "tabular"
+    time_column: str | None = None
+    analytes: tuple[AnalyteColumn, ...]
+    encoder: Encoder
+
+
+InputSection = Annotated[ImageInput | TextInput | TabularInput, Field(discriminator="kind")]
+
+
+class Split(Section):
+    """Fractions of patients. A manifest with a `split` column (train, val, test) needs none."""
+
+    val: float = Field(0.15, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = 0
+
+
+class Data(Section):
+    """Where the cases are; column names are the manifest's. `attributes` are kept with a case and never fed in."""
+
+    manifest: Path = Path("manifest.csv")
+    case_id: str = "case_id"
+    patient_id: str = "patient_id"
+    index_time: str | None = None
+    split_column: str | None = None
+    fold_column: str | None = None
+    attributes: tuple[str, ...] = ()
+    split: Split = Split()

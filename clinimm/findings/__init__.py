@@ -1,0 +1,1 @@
+"""Findings in radiology prose: read from sentences, and written as prompts."""

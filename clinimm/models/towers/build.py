@@ -1,0 +1,22 @@
+"""Towers by name: from plain values to a tower with new weights."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from clinimm.choose import choose
+from clinimm.errors import ConfigError
+from clinimm.models.towers.base import Tower
+from clinimm.models.towers.bert import BertTower
+from clinimm.models.towers.trunk import TrunkTower
+
+TOWERS: dict[str, Callable[..., Tower]] = {"trunk": TrunkTower, "bert": BertTower}
+
+
+def build_tower(architecture: Mapping[str, Any], where: str = "tower") -> Tower:
+    """The tower that an `architecture` means, with new weights. Raises ConfigError for an unknown name or option."""
+    values = dict(architecture)
+    name = values.pop("name", "")
+    try:
+        return choose(TOWERS, name, where)(**values)
+    except TypeError as error:
+        raise ConfigError(f"{name} has no such option, or lacks one: {error}", where=where) from error
