@@ -25,7 +25,7 @@ def mask_words(
 ) -> tuple[Int[Tensor, "b n"], Bool[Tensor, "b n"]]:
     """The texts with some pieces corrupted, and where. Each piece is chosen with probability `p`, and at least one of
     every text that has any; padding and special pieces never are. Of the chosen, 80 % become `mask_id`, 10 % a random
-    piece, and 10 % stay as they are.
+    piece, and 10 % stay as they are. `special_ids` are all that are no words, padding's with them.
 
     Source: BERT, Devlin et al. 2019, section 3.1. Differs: a random piece is never a special one."""
     special = torch.tensor([*special_ids, mask_id])
