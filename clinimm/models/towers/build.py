@@ -7,9 +7,20 @@ from clinimm.choose import choose
 from clinimm.errors import ConfigError
 from clinimm.models.towers.base import Tower
 from clinimm.models.towers.bert import BertTower
+from clinimm.models.towers.clip import ClipImageTower, ClipTextTower
+from clinimm.models.towers.siglip import SiglipImageTower, SiglipTextTower
 from clinimm.models.towers.trunk import TrunkTower
+from clinimm.models.towers.vit import VitTower
 
-TOWERS: dict[str, Callable[..., Tower]] = {"trunk": TrunkTower, "bert": BertTower}
+TOWERS: dict[str, Callable[..., Tower]] = {
+    "trunk": TrunkTower,
+    "bert": BertTower,
+    "clip_image": ClipImageTower,
+    "clip_text": ClipTextTower,
+    "siglip_image": SiglipImageTower,
+    "siglip_text": SiglipTextTower,
+    "vit": VitTower,
+}
 
 
 def build_tower(architecture: Mapping[str, Any], where: str = "tower") -> Tower:
