@@ -65,12 +65,13 @@ def resnet(
     planes: Sequence[int] = (64, 128, 256, 512),
     norm: str = "batch",
     max_pool: bool = True,
+    bias_downsample: bool = True,
 ) -> tuple[nn.Module, int]:
     """A ResNet trunk and its number of features. Differs from MONAI's default: the first stride is 2, as in He et al.
-    2016, which is four times cheaper."""
+    2016, which is four times cheaper. Weights of torchvision's layout need `bias_downsample` off."""
     net = ResNet(
         block, list(layers), list(planes), spatial_dims=len(shape) - 1, n_input_channels=shape[0], conv1_t_stride=2,
-        no_max_pool=not max_pool, feed_forward=False,
+        no_max_pool=not max_pool, feed_forward=False, bias_downsample=bias_downsample,
     )  # fmt: skip
     stem = [net.conv1, net.bn1, net.act] + [net.maxpool] * max_pool
     trunk = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
@@ -116,7 +117,10 @@ def vit(
 TRUNKS: dict[str, Callable[..., tuple[nn.Module, int]]] = {
     "resnet10": lambda shape, **options: resnet(shape, layers=(1, 1, 1, 1), **options),
     "resnet18": resnet,
+    "resnet34": lambda shape, **options: resnet(shape, layers=(3, 4, 6, 3), **options),
     "resnet50": lambda shape, **options: resnet(shape, layers=(3, 4, 6, 3), block="bottleneck", **options),
+    "resnet101": lambda shape, **options: resnet(shape, layers=(3, 4, 23, 3), block="bottleneck", **options),
+    "resnet152": lambda shape, **options: resnet(shape, layers=(3, 8, 36, 3), block="bottleneck", **options),
     "densenet121": densenet,
     "vit": vit,
 }
