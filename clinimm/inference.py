@@ -25,6 +25,15 @@ _ROWS = 64  # cases through the encoders at once when scoring a cohort
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A prediction, and where its case lies in the space of the model's fused vectors: a unit vector (e,), comparable
+    only with those of the same artifact. None where the case was abstained from."""
+
+    prediction: Prediction
+    point: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Predictor:
     """One artifact, ready to answer. Not safe to share between threads that call it at once."""
 
@@ -51,7 +60,15 @@ class Predictor:
 
     def predict(self, cases: Sequence[Case]) -> list[Prediction]:
         """One prediction per case, in order. A case with no usable input is abstained from."""
-        return [self._answer(batch) for batch in map(self.preparer.prepare, cases)]
+        return [self.answer(case).prediction for case in cases]
+
+    def answer(self, case: Case) -> Answer:
+        """The prediction of a case and its point, from one pass."""
+        batch = self.preparer.prepare(case)
+        with torch.inference_mode():
+            output = self.network(batch.to(self.device))
+        prediction = self._prediction(batch, output)
+        return Answer(prediction, None if prediction.abstained else _unit(output.fused[0]))
 
     def explain(self, case: Case, target: str | None = None) -> list[Attribution]:
         """Why each target (or one) got its logit. Empty for a case with no usable input. Raises ConfigError for an
@@ -63,9 +80,7 @@ class Predictor:
             return []
         return [explain(self.network, batch, names.index(name), target_name=name) for name in chosen]
 
-    def _answer(self, batch: Batch) -> Prediction:
-        with torch.inference_mode():
-            output = self.network(batch.to(self.device))
+    def _prediction(self, batch: Batch, output: ModelOutput) -> Prediction:
         states = {name: part.states[0] for name, part in batch.modalities.items()}
         pattern = subset_name([name for name, state in states.items() if state.usable])
         reason = _abstention(pattern, output)
@@ -107,6 +122,14 @@ class Predictor:
 
     def _thresholds(self) -> list[float]:
         return [float(value) for value in self.calibrator.thresholds]
+
+
+def _unit(fused: Tensor) -> np.ndarray | None:
+    """The vector at length 1, in float32; None where it has no direction."""
+    length = fused.double().norm()
+    if not bool(torch.isfinite(length)) or float(length) == 0:
+        return None
+    return (fused.double() / length).float().cpu().numpy()
 
 
 _BROKEN = "model_unavailable"
