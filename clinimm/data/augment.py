@@ -39,13 +39,22 @@ def augment(
 
 def shaken(values: Float[Tensor, "b c ..."], generator: torch.Generator) -> Float[Tensor, "b c ..."]:
     """Each picture turned by up to 7 degrees in its plane, moved, zoomed, and changed in contrast and brightness."""
-    n, axes = len(values), values.ndim - 2
-    draw = torch.rand(n, 5 + axes, generator=generator).to(values) * 2 - 1
+    return shake(values, draw_shakes(len(values), values.ndim - 2, generator))
+
+
+def draw_shakes(n: int, axes: int, generator: torch.Generator) -> Float[Tensor, "b s"]:
+    """What `shake` does to each of n pictures of so many axes, as uniform draws in [-1, 1]."""
+    return torch.rand(n, 5 + axes, generator=generator) * 2 - 1
+
+
+def shake(values: Float[Tensor, "b c ..."], draw: Float[Tensor, "b s"]) -> Float[Tensor, "b c ..."]:
+    """Each picture changed as drawn for it."""
+    draw = draw.to(values)
     moved = grid_sample(
-        values, affine_grid(_affine(draw, axes), list(values.shape), align_corners=False),
+        values, affine_grid(_affine(draw, values.ndim - 2), list(values.shape), align_corners=False),
         padding_mode="border", align_corners=False,
     )  # fmt: skip
-    shape = (n,) + (1,) * (values.ndim - 1)
+    shape = (len(values),) + (1,) * (values.ndim - 1)
     return moved * (1 + _GAIN * draw[:, 0].reshape(shape)) + _BIAS * draw[:, 1].reshape(shape)
 
 

@@ -122,7 +122,7 @@ def encode_present(encoder: Encoder, embedded: Tensor, mask: Tensor | None, pres
 
 
 @contextmanager
-def batch_statistics(encoder: Encoder, allowed: bool) -> Iterator[None]:
+def batch_statistics(encoder: nn.Module, allowed: bool) -> Iterator[None]:
     """For the length of a block, batch normalization uses and learns the batch's own statistics only where `allowed`:
     a blank row has none, and one patient is no batch."""
     norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d)]
