@@ -24,12 +24,14 @@ class Rename:
     """A tensor named `there` in the checkpoint is `here` in `tower`: "image", "text", or "joint" for what both share.
 
     Several names `here` are equal parts of it along axis 0, such as a fused query, key and value. `reshape` allows
-    another shape of as many values in the same order, such as a position table with a leading axis of 1."""
+    another shape of as many values in the same order, such as a position table with a leading axis of 1. A checkpoint
+    may lack an `optional` one, such as a counter that older versions did not keep: the tower's own value stands."""
 
     there: str
     tower: str
     here: str | tuple[str, ...]
     reshape: bool = False
+    optional: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,11 +53,13 @@ Rule = Rename | Leave
 @dataclass(frozen=True)
 class Converted:
     """Weights by tower under our names; `used` says, for each name there, all that export needs to undo it; `left` are
-    the tensors that no tower uses, by their names there, with the reason."""
+    the tensors that no tower uses, by their names there, with the reason. `lacking` are names there of optional weights
+    that the checkpoint has not."""
 
     weights: Mapping[str, Mapping[str, Tensor]]
     used: Mapping[str, Mapping[str, Any]]
     left: Mapping[str, tuple[Tensor, str]]
+    lacking: Sequence[str] = ()
 
 
 def convert(
@@ -95,15 +99,19 @@ def convert(
         used[name] = {"tower": rule.tower, "names": list(names), "shape": list(tensor.shape)}
         used[name]["dtype"] = str(tensor.dtype).removeprefix("torch.")
     missing = [(tower, own) for tower, names in expected.items() for own in names if own not in weights[tower]]
-    faults += [
-        f"missing: {there(tower, own, rules)} {_shape(expected[tower][own])}"
-        for tower, own in missing
-        if (tower, own) not in spoilt
-    ]
+    lacking = []
+    for tower, own in missing:
+        name = there(tower, own, rules)
+        rule, _ = _rule(name, rules)
+        if isinstance(rule, Rename) and rule.optional:
+            weights[tower][own] = expected[tower][own]
+            lacking.append(name)
+        elif (tower, own) not in spoilt:
+            faults.append(f"missing: {name} {_shape(expected[tower][own])}")
     if faults:
         what = f"{len(faults)} key(s) at fault\n" + "\n".join(f"  {fault}" for fault in faults)
         raise BackboneError(what, where=where, mend="give a whole checkpoint of this family, or name its own family")
-    return Converted(weights, used, left)
+    return Converted(weights, used, left, lacking)
 
 
 def restore(
@@ -122,7 +130,7 @@ def there(tower: str, own: str, rules: Sequence[Rule]) -> str:
     """What the family calls our weight `own` of that tower; our own name where no rule leads to it."""
     for rule in rules:
         for pattern in rule.names if isinstance(rule, Rename) and rule.tower == tower else ():
-            if stars := _match(pattern, own):
+            if (stars := _match(pattern, own)) is not None:
                 name = _fill(rule.there, stars)
                 found, groups = _rule(name, rules)
                 if isinstance(found, Rename) and own in [_fill(again, groups) for again in found.names]:
