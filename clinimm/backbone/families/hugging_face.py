@@ -1,0 +1,53 @@
+"""What lies beside the weights in a directory that transformers saved: the model's kind, its pixels, its padding."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clinimm.backbone.foreign import Checkpoint
+from clinimm.errors import BackboneError
+
+
+def halves(checkpoint: Checkpoint, model_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the image and of the text tower. Raises BackboneError if config.json is of another model."""
+    config = checkpoint.config
+    if config.get("model_type") != model_type:
+        found = config.get("model_type") or "no model_type"
+        raise BackboneError(
+            f"config.json says {found}, not {model_type}",
+            where=str(checkpoint.path),
+            mend=f"give the directory of a {model_type} model, with its config.json, or name its own family",
+        )
+    vision, text = (_half(config, kind) for kind in ("vision", "text"))
+    return vision, text
+
+
+def _half(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Old files hold it twice; transformers lets the second one win."""
+    return {**(config.get(f"{kind}_config") or {}), **(config.get(f"{kind}_config_dict") or {})}
+
+
+def standardization(checkpoint: Checkpoint, mean: Sequence[float], std: Sequence[float]) -> dict[str, list[float]]:
+    """The "mean" and "std" of preprocessor_config.json; the given ones where it says none."""
+    said = _beside(checkpoint.directory, "preprocessor_config.json")
+    return {"mean": list(said.get("image_mean") or mean), "std": list(said.get("image_std") or std)}
+
+
+def padding_piece(checkpoint: Checkpoint, default: str) -> str:
+    """The padding piece that tokenizer_config.json or special_tokens_map.json names; `default` where neither does."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        piece = _beside(checkpoint.directory, name).get("pad_token")
+        if piece:
+            return str(piece["content"] if isinstance(piece, dict) else piece)
+    return default
+
+
+def _beside(directory: Path | None, name: str) -> dict[str, Any]:
+    if directory is None or not (directory / name).is_file():
+        return {}
+    try:
+        content = json.loads((directory / name).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BackboneError("is not JSON", where=str(directory / name)) from error
+    return content if isinstance(content, dict) else {}

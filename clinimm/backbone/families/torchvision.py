@@ -1,0 +1,120 @@
+"""DenseNet121 and ResNets under torchvision's names, in which weights for chest films circulate: image towers alone.
+
+Widths and channels are read from the weights, the depth goes with the family. torchvision is not needed: MONAI's nets
+hold the same parameters. Source of the names: torchvision's densenet.py and resnet.py, TorchXRayVision's models.py."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from clinimm.backbone.family import Family, Plan
+from clinimm.backbone.foreign import Checkpoint
+from clinimm.backbone.keys import Leave, Rename, Rule, sizer
+from clinimm.choose import choose
+from clinimm.errors import BackboneError, ConfigError
+
+PIXELS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "xrv": ((0.5,), (1 / 2048,)),  # TorchXRayVision's [-1024, 1024]
+    "unit": ((0.0,), (1.0,)),
+}
+OPTIONS = {
+    "pixels": 'what the net was trained on: "imagenet" (three channels; the default for them), "xrv" (-1024 to 1024, '
+    'TorchXRayVision) or "unit" (0 to 1)',
+    "size": "side of the pictures that the net was trained on; 224 unless given",
+}
+_HEAD = "the classifier's, which names findings; a backbone gives features"
+_POINTS = "TorchXRayVision's operating points, of its classifier"
+_STEMS = {"densenet": "features.conv0.weight", "resnet": "layer1.0.conv1.weight"}
+
+
+def _densenet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str) -> Plan:
+    prefix = _prefix(checkpoint, _STEMS["densenet"], name)
+    size = sizer(checkpoint.tensors, str(checkpoint.path))
+    init_features, channels, _, _ = size(f"{prefix}features.conv0.weight", 4)
+    width = size(f"{prefix}features.norm5.weight", 1)[0]
+    dot = "." if any(".norm.1." in key for key in checkpoint.tensors) else ""  # as older torchvision has it
+    growth = size(f"{prefix}features.denseblock1.denselayer1.conv{dot}2.weight", 4)[0]
+    rules: list[Rule] = [
+        *_both(f"{prefix}features.*.*.norm{dot}*", "trunk.layers.0.*.*.layers.norm*"),
+        *_both(f"{prefix}features.*.*.conv{dot}*", "trunk.layers.0.*.*.layers.conv*"),
+        *_both(f"{prefix}features.**", "trunk.layers.0.**"),
+        Leave(f"{prefix}classifier.**", _HEAD),
+        Leave("op_threshs", _POINTS),
+    ]
+    net = {"growth": growth, "init_features": init_features}
+    return _image_only(name, width, channels, net, rules, options)
+
+
+def _resnet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str, expansion: int) -> Plan:
+    prefix = _prefix(checkpoint, _STEMS["resnet"], name)
+    size = sizer(checkpoint.tensors, str(checkpoint.path))
+    channels = size(f"{prefix}conv1.weight", 4)[1]
+    planes = [size(f"{prefix}layer{n}.0.conv1.weight", 4)[0] for n in range(1, 5)]
+    rules: list[Rule] = [
+        *_both(f"{prefix}conv1", "trunk.layers.0"),
+        *_both(f"{prefix}bn1", "trunk.layers.1"),
+        *(rule for n in range(1, 5) for rule in _both(f"{prefix}layer{n}.**", f"trunk.layers.{n + 3}.**")),
+        Leave(f"{prefix}fc.**", _HEAD),
+        Leave("op_threshs", _POINTS),
+    ]
+    net = {"planes": planes, "bias_downsample": False}
+    return _image_only(name, planes[-1] * expansion, channels, net, rules, options)
+
+
+def _both(there: str, here: str) -> list[Rename]:
+    """A part's weights, and its count of batches seen, which torch did not keep before 0.4.1 and no forward needs."""
+    counter = "num_batches_tracked"
+    return [
+        Rename(f"{there}.{counter}", "image", f"{here}.{counter}", optional=True),
+        Rename(f"{there}.*", "image", f"{here}.*"),
+    ]
+
+
+def _prefix(checkpoint: Checkpoint, stem: str, name: str) -> str:
+    """What stands before every name of the net, such as "model." or "backbone."."""
+    found = sorted(key.removesuffix(stem) for key in checkpoint.tensors if f".{key}".endswith(f".{stem}"))
+    if len(found) != 1:
+        said = f"holds {len(found)} nets with a {stem}, not 1" if found else f"is no {name}: it has no {stem}"
+        raise BackboneError(said, where=str(checkpoint.path), mend="name the family that the checkpoint is of")
+    return found[0]
+
+
+def _image_only(
+    name: str,
+    width: int,
+    channels: int,
+    net: Mapping[str, Any],
+    rules: Sequence[Rule],
+    options: Mapping[str, Any],
+) -> Plan:
+    mean, std = _pixels(options, channels)
+    side = int(options.get("size", 224))
+    tower = {
+        "name": "trunk", "trunk": name, "width": width, "size": [side, side], "channels": channels,
+        "mean": list(mean), "std": list(std), "projection": "none", "options": dict(net),
+    }  # fmt: skip
+    return Plan({"image": tower}, rules)
+
+
+def _pixels(options: Mapping[str, Any], channels: int) -> tuple[Sequence[float], Sequence[float]]:
+    if "pixels" not in options and channels != 3:
+        raise ConfigError(
+            f"a net of {channels} channel(s) does not say what pixels it takes",
+            where="pixels",
+            mend=f"give pixels as one of {', '.join(PIXELS)}; xrv for TorchXRayVision's",
+        )
+    mean, std = choose(PIXELS, str(options.get("pixels", "imagenet")), "pixels")
+    if len(mean) not in (1, channels):
+        raise ConfigError(f"those pixels have {len(mean)} channels, the net takes {channels}", where="pixels")
+    return mean, std
+
+
+_TAKES = "weights under torchvision's names, also one channel wide, prefixed, or TorchXRayVision's"
+TORCHVISION = (
+    Family("densenet121", f"DenseNet121 {_TAKES}", partial(_densenet, name="densenet121"), OPTIONS),
+    *(
+        Family(name, f"{name} {_TAKES}", partial(_resnet, name=name, expansion=expansion), OPTIONS)
+        for name, expansion in (("resnet18", 1), ("resnet34", 1), ("resnet50", 4), ("resnet101", 4), ("resnet152", 4))
+    ),
+)
