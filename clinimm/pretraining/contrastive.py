@@ -64,9 +64,9 @@ def semantic_matching(
     alike = choose(SIMILARITIES, similarity, "similarity")(image_labels, text_labels).to(logits.dtype)
     usable = image_known[:, None] & text_known[None]
     losses, divergences = [], []
-    for dim, known in ((1, image_known), (0, text_known)):
+    for dim, known in ((1, image_known), (0, text_known)):  # what is not usable is 0 and costs nothing
         wanted = _log_softmax(alike / target_temperature, usable, dim)
-        share = wanted.exp() * usable
+        share = wanted.exp()
         given = _log_softmax(logits, usable, dim)
         losses.append(known_mean(-(share * given).sum(dim), known))
         divergences.append(known_mean((share * (wanted - given)).sum(dim), known))

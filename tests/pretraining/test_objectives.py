@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, softplus
 
 from clinimm.errors import ConfigError
 from clinimm.pretraining.contrastive import info_nce, semantic_matching, sigmoid_matching
@@ -236,28 +236,42 @@ def test_hard_negatives_come_from_the_softmax_of_the_candidates() -> None:
 
 def test_a_pair_without_a_stranger_is_judged_alone() -> None:
     joint, head = batch([(*BOTH, 0, 0), (*BOTH, 0, 0)]), PairHead(WIDTH)
-    alone = torch.nn.functional.softplus(-head(joint.image, joint.text)).mean()
+    alone = softplus(-head(joint.image, joint.text)).mean()
     torch.testing.assert_close(head.loss(joint, joint.image @ joint.text.T, seeded()), alone)
 
 
-def test_matching_judges_each_pair_and_two_strangers() -> None:
-    """With two studies of two patients the only stranger is the other one, so nothing is left to chance."""
-    joint, head = batch([(*BOTH, 0, 0), (*BOTH, 1, 1)]), PairHead(WIDTH)
-    true, wrong = head(joint.image, joint.text), head(joint.image, joint.text.flip(0))
-    pieces = [*torch.nn.functional.softplus(-true), *(2 * torch.nn.functional.softplus(wrong))]
-    torch.testing.assert_close(head.loss(joint, joint.image @ joint.text.T, seeded()), sum(pieces) / 6)
+def test_matching_judges_each_pair_and_its_two_hardest_strangers() -> None:
+    """Each picture is by far most like the next row's text, so nothing is left to chance."""
+    joint, head = batch([(*BOTH, i, i) for i in range(3)]), PairHead(WIDTH)
+    alike = 100 * torch.eye(3).roll(1, dims=1)
+    hard = head(joint.image, joint.text.roll(-1, 0))
+    pieces = [*softplus(-head(joint.image, joint.text)), *softplus(hard), *softplus(hard)]
+    torch.testing.assert_close(head.loss(joint, alike, seeded()), sum(pieces) / 9)
 
 
-def test_reconstruction_is_one_less_the_cosine_and_spares_its_target() -> None:
+def test_a_text_draws_among_the_pictures_that_are_strangers_to_it() -> None:
+    """Row 2 has a picture and no text: pictures can be confused with it, and texts cannot."""
+    joint, head = batch([(*BOTH, 0, 0), (*BOTH, 0, 0), (*PICTURE, 1, 1)]), PairHead(WIDTH)
+    true, wrong = head(joint.image, joint.text), head(joint.image[[2, 2]], joint.text[:2])
+    pieces = [*softplus(-true[:2]), *softplus(wrong)]
+    torch.testing.assert_close(head.loss(joint, torch.zeros(3, 3), seeded()), sum(pieces) / 4)
+
+
+def test_reconstruction_is_one_less_the_cosine() -> None:
     joint, head = batch(MIXED), Reconstruction(WIDTH)
     pairs = joint.paired.nonzero().flatten()
     told = (head.text_of(joint.image) * joint.text).sum(1) + (head.image_of(joint.text) * joint.image).sum(1)
     torch.testing.assert_close(head.loss(joint), (1 - told[pairs] / 2).mean())
-    for p in head.to_text.parameters():
-        torch.nn.init.zeros_(p)  # what is told no longer depends on the picture: only as a target could it learn
+    torch.testing.assert_close(head.image_of(joint.text).norm(dim=1), torch.ones(len(MIXED)))
+
+
+def test_what_is_to_be_told_gets_no_gradient_from_it() -> None:
+    joint, head = batch(MIXED), Reconstruction(WIDTH)
+    for layers in (head.to_text, head.to_image):
+        torch.nn.init.zeros_(layers[0].weight)  # what is told depends on nothing, so only as targets could they learn
     head.loss(joint).backward()
     assert not joint.image.grad.any()
-    torch.testing.assert_close(head.image_of(joint.text).norm(dim=1), torch.ones(len(MIXED)))
+    assert not joint.text.grad.any()
 
 
 def test_only_what_is_on_is_made() -> None:
