@@ -26,14 +26,14 @@ class PairHead(nn.Module):
     def loss(self, joint: Joint, logits: Float[Tensor, "b b"], generator: torch.Generator) -> Float[Tensor, ""]:
         """Mean binary cross-entropy over the pairs, each pair's picture with a text that is not its own, and its text
         with another picture, drawn among `joint.strangers`: the likelier, the more alike the `logits` find them."""
-        negatives = joint.strangers
-        text = hard_negatives(logits, negatives, generator)
-        image = hard_negatives(logits.T, negatives.T, generator)
+        strangers = joint.strangers
+        text, text_found = hard_negatives(logits, strangers, generator)
+        image, image_found = hard_negatives(logits.T, strangers.T, generator)
         answers = self(
             torch.cat([joint.image, joint.image, joint.image[image]]),
             torch.cat([joint.text, joint.text[text], joint.text]),
         )
-        found = torch.cat([joint.paired, joint.paired & negatives.any(1), joint.paired & negatives.any(0)])
+        found = torch.cat([joint.paired, joint.paired & text_found, joint.paired & image_found])
         wanted = torch.zeros_like(answers)
         wanted[: len(joint.paired)] = 1
         return known_mean(binary_cross_entropy_with_logits(answers, wanted, reduction="none"), found)
@@ -41,15 +41,17 @@ class PairHead(nn.Module):
 
 def hard_negatives(
     logits: Float[Tensor, "b b"], candidates: Bool[Tensor, "b b"], generator: torch.Generator
-) -> Int[Tensor, " b"]:
-    """One column for each row, drawn from the softmax of its candidates' logits; any column where it has none.
+) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
+    """One column for each row, drawn from the softmax of its candidates' logits, and whether it is a candidate, as it
+    is not where there are none.
 
-    The noise is drawn where the generator lives, so that equal seeds give equal draws on every device and process.
-    Source: the Gumbel-max trick (Maddison et al. 2014): the argmax of log p_j - log E_j is j with probability p_j
-    where each E_j is exponential."""
-    noise = torch.empty(logits.shape, device=generator.device).exponential_(generator=generator)
-    raced = logits.detach() - noise.to(logits.device).log()
-    return raced.masked_fill(~candidates, -torch.inf).argmax(1)
+    One number a row is drawn, where the generator lives, so that equal seeds draw alike on every device and process;
+    it is looked up among the row's summed probabilities."""
+    lowest = torch.finfo(logits.dtype).min
+    summed = logits.detach().masked_fill(~candidates, lowest).softmax(1).cumsum(1)
+    draws = torch.rand(len(logits), 1, generator=generator, device=generator.device).to(logits)
+    column = torch.searchsorted(summed, draws * summed[:, -1:], right=True).clamp_max(len(logits) - 1)
+    return column.flatten(), candidates.gather(1, column).flatten()
 
 
 class Reconstruction(nn.Module):

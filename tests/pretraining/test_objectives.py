@@ -67,7 +67,7 @@ MIXED = [
     (*BOTH, 5, 5), (False, False, False, 6, 6),
 ]  # fmt: skip
 ROWS = st.lists(
-    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=7
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 4), st.integers(0, 4)), max_size=7
 )
 
 
@@ -225,13 +225,22 @@ def test_equal_seeds_draw_equal_negatives() -> None:
 
 
 def test_hard_negatives_come_from_the_softmax_of_the_candidates() -> None:
-    logits = torch.tensor([[5.0, 0.0, 1.0, 2.0]]).expand(4, 4)
-    candidates = torch.tensor([[False, True, True, True]]).expand(4, 4)
+    logits = torch.tensor([[5.0, 0.0, 1.0, 7.0, 2.0, 9.0]]).expand(6, 6)
+    candidates = torch.tensor([[False, True, True, False, True, False]]).expand(6, 6)
     generator = seeded()
-    drawn = torch.cat([hard_negatives(logits, candidates, generator) for _ in range(4000)])
-    shares = torch.bincount(drawn, minlength=4) / len(drawn)
-    torch.testing.assert_close(shares[1:], torch.tensor([0.0, 1.0, 2.0]).softmax(0), atol=0.01, rtol=0)
-    assert shares[0] == 0
+    draws = [hard_negatives(logits, candidates, generator) for _ in range(3000)]
+    columns, found = torch.cat([draw[0] for draw in draws]), torch.cat([draw[1] for draw in draws])
+    shares = torch.bincount(columns, minlength=6) / len(columns)
+    torch.testing.assert_close(shares[[1, 2, 4]], torch.tensor([0.0, 1.0, 2.0]).softmax(0), atol=0.01, rtol=0)
+    assert not shares[[0, 3, 5]].any()
+    assert found.all()
+
+
+def test_a_row_without_candidates_finds_none() -> None:
+    candidates = torch.tensor([[False, True], [False, False]])
+    column, found = hard_negatives(torch.randn(2, 2), candidates, seeded())
+    assert found.tolist() == [True, False]
+    assert column[0] == 1
 
 
 def test_a_pair_without_a_stranger_is_judged_alone() -> None:
