@@ -8,6 +8,11 @@ from typing import Any
 from clinimm.backbone.foreign import Checkpoint
 from clinimm.errors import BackboneError
 
+_SIZES = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size",
+    "num_channels", "vocab_size", "max_position_embeddings",
+)  # fmt: skip
+
 
 def halves(checkpoint: Checkpoint, model_type: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings of the image and of the text tower. Raises BackboneError if config.json is of another model."""
@@ -20,12 +25,25 @@ def halves(checkpoint: Checkpoint, model_type: str) -> tuple[dict[str, Any], dic
             mend=f"give the directory of a {model_type} model, with its config.json, or name its own family",
         )
     vision, text = (_half(config, kind) for kind in ("vision", "text"))
+    named = (("vision_config", vision), ("text_config", text))
+    faults = [f"{kind}: {fault}" for kind, half in named for fault in _faults(half)]
+    if faults:
+        raise BackboneError("; ".join(faults), where=f"{checkpoint.path}: config.json", mend="fetch the model again")
     return vision, text
 
 
 def _half(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Old files hold it twice; transformers lets the second one win."""
     return {**(config.get(f"{kind}_config") or {}), **(config.get(f"{kind}_config_dict") or {})}
+
+
+def _faults(half: Mapping[str, Any]) -> list[str]:
+    sizes = {name: half[name] for name in _SIZES if name in half}
+    faults = [f"{name} is {size!r}" for name, size in sizes.items() if type(size) is not int or size < 1]
+    width, heads = sizes.get("hidden_size"), sizes.get("num_attention_heads")
+    if not faults and width and heads and width % heads:
+        faults.append(f"hidden_size {width} is not a multiple of {heads} heads")
+    return faults
 
 
 def standardization(checkpoint: Checkpoint, mean: Sequence[float], std: Sequence[float]) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from clinimm.backbone.families.hugging_face import halves, padding_piece, standa
 from clinimm.backbone.family import Family, Plan
 from clinimm.backbone.foreign import Checkpoint
 from clinimm.backbone.keys import Leave, Rename
-from clinimm.data.words import local_tokenizer
+from clinimm.backbone.vocabulary import read_tokenizer
 from clinimm.errors import BackboneError
 
 _HALF = (0.5, 0.5, 0.5)
@@ -31,16 +31,14 @@ def _plan(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Plan:
 
 
 def _id(checkpoint: Checkpoint, piece: str) -> int:
-    """The tower reads padding, so its vector is part of the net."""
-    where = str(checkpoint.path)
+    """The tower reads padding, so which vector pads is part of the net."""
     if checkpoint.directory is None or not (checkpoint.directory / "tokenizer.json").is_file():
         raise BackboneError(
-            "has no tokenizer.json", where=where, mend="make one of its spiece.model with transformers' SiglipTokenizer"
+            "has no tokenizer.json",
+            where=str(checkpoint.path),
+            mend="put one beside the weights: spiece.model is not read",
         )
-    found = local_tokenizer(checkpoint.directory).token_to_id(piece)
-    if found is None:
-        raise BackboneError(f"its tokenizer has no padding piece {piece!r}", where=where)
-    return int(found)
+    return int(read_tokenizer(checkpoint.directory, piece).token_to_id(piece))
 
 
 SIGLIP = Family(

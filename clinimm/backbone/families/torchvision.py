@@ -89,7 +89,9 @@ def _image_only(
     options: Mapping[str, Any],
 ) -> Plan:
     mean, std = _pixels(options, channels)
-    side = int(options.get("size", 224))
+    side = options.get("size", 224)
+    if type(side) is not int or side < 1:
+        raise ConfigError(f"size is {side!r}", where="size", mend="give a whole number above 0")
     tower = {
         "name": "trunk", "trunk": name, "width": width, "size": [side, side], "channels": channels,
         "mean": list(mean), "std": list(std), "projection": "none", "options": dict(net),

@@ -1,6 +1,6 @@
 """Any BERT-like net of transformers as a text tower, with the poolings that backbones use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -33,7 +33,9 @@ class BertTower(TextTower):
         super().__init__()
         if pooling not in POOLINGS:
             raise ConfigError(f"pooling {pooling!r} is not known", where="text.pooling", mend=", ".join(POOLINGS))
-        self.model = AutoModel.from_config(AutoConfig.for_model(**config), add_pooling_layer=False)
+        self.model = AutoModel.from_config(AutoConfig.for_model(**config))
+        if hasattr(self.model, "pooler"):
+            self.model.pooler = None  # we pool ourselves; not every class can be told so when it is made
         self.features, self.width, self.length, self.pooling = self.model.config.hidden_size, width, length, pooling
         self.projection = Projection(self.features, width, projection)
         self.architecture = {
@@ -67,7 +69,18 @@ class BertTower(TextTower):
         return self.projection(pooled)
 
     def blocks(self) -> list[nn.Module]:
-        return [self.model.embeddings, *self.model.encoder.layer]
+        """All that comes before or beside the layers (embeddings, position biases), then each layer."""
+        stack = next(part for part in self.model.modules() if isinstance(part, nn.ModuleList))
+        return [nn.ModuleList(_beside(self.model, stack)), *stack]
+
+
+def _beside(net: nn.Module, stack: nn.ModuleList) -> Iterator[nn.Module]:
+    """The largest modules with weights that have nothing of the stack in them."""
+    for child in net.children():
+        if any(part is stack for part in child.modules()):
+            yield from () if child is stack else _beside(child, stack)
+        elif next(child.parameters(), None) is not None:
+            yield child
 
 
 def masked_mean(values: Float[Tensor, "b n f"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b f"]:

@@ -9,11 +9,13 @@ from clinimm.models.towers.base import Tower
 from clinimm.models.towers.bert import BertTower
 from clinimm.models.towers.clip import ClipImageTower, ClipTextTower
 from clinimm.models.towers.siglip import SiglipImageTower, SiglipTextTower
+from clinimm.models.towers.swin import SwinTower
 from clinimm.models.towers.trunk import TrunkTower
 from clinimm.models.towers.vit import VitTower
 
 TOWERS: dict[str, Callable[..., Tower]] = {
     "trunk": TrunkTower,
+    "swin": SwinTower,
     "bert": BertTower,
     "clip_image": ClipImageTower,
     "clip_text": ClipTextTower,
