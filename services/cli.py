@@ -19,6 +19,7 @@ Tokens = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the model in one worker.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Vectors = Annotated[str | None, typer.Option(help="How similar cases are searched: exact, or pgvector on PostgreSQL.")]
 
 
 @cli.command()
@@ -31,6 +32,7 @@ def serve(
     tokens: Tokens = None,
     threads: Threads = None,
     device: Device = None,
+    vectors: Vectors = None,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker as a child process.")] = True,
 ) -> None:
     """Serve the API, with a worker beside it unless --no-worker."""
@@ -48,6 +50,7 @@ def serve(
             tokens_file=tokens,
             threads=threads,
             device=device,
+            vectors=vectors,
         ),
         with_worker=worker,
         announce=lambda url: typer.echo(f"listening on {url}"),
@@ -61,6 +64,7 @@ def worker(
     database_url: Database = None,
     threads: Threads = None,
     device: Device = None,
+    vectors: Vectors = None,
     stop_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Answer the cases that wait, until told to stop."""
@@ -70,7 +74,14 @@ def worker(
 
     logs.configure()
     workers.run(
-        settings(data=data, artifact=artifact, database_url=database_url, threads=threads, device=device),
+        settings(
+            data=data,
+            artifact=artifact,
+            database_url=database_url,
+            threads=threads,
+            device=device,
+            vectors=vectors,
+        ),
         stop_with_parent=stop_with_parent,
     )
 

@@ -27,6 +27,10 @@ from services.reports import service as reports
 from services.reports.store import StoredReport
 from services.results import service as results
 from services.results import store as result_store
+from services.similar import service as similar
+from services.similar import vectors
+from services.similar.search import Search
+from services.similar.store import Embedding
 
 
 @dataclass(frozen=True)
@@ -38,21 +42,29 @@ class Diagnosis:
     database: Database
     blobs: Blobs
     queue: Queue
+    search: Search
 
     def jobs(self) -> list[Job]:
         return [Job("diagnose", self.predict, self.keep_result), Job("explain", self.explain, self.keep_report)]
 
     def predict(self, case_id: str) -> Mapping[str, Any]:
-        """The prediction's record."""
-        prediction = self.predictor.predict([self._case(self._stored(case_id))])[0]
-        return prediction.record()
+        """The prediction's record, and beside it where the case lies: `point`."""
+        answer = self.predictor.answer(self._case(self._stored(case_id)))
+        return answer.prediction.record() | {"point": vectors.to_text(answer.point)}
 
     def keep_result(self, session: Session, case_id: str, outcome: Mapping[str, Any]) -> None:
-        """Stores the answer and owes its report, in one transaction."""
+        """Stores the answer and where it lies, and owes its report, in one transaction."""
         stored = _found(cases.get(session, case_id))
-        result_id = results.keep(session, case_id, stored.inputs_hash, outcome, load.door_flags(stored))
-        if result_id is not None:
-            self.queue.enqueue(session, "explain", result_id, self.predictor.digest)
+        record = dict(outcome)
+        point = vectors.from_text(record.pop("point", None))  # none in what an older version had computed
+        result_id = results.keep(session, case_id, stored.inputs_hash, record, load.door_flags(stored))
+        if result_id is None:
+            return
+        similar.forget(session, case_id, record["artifact"])
+        if point is not None:
+            embedding = Embedding(result_id, case_id, stored.patient_id, record["artifact"], point)
+            similar.keep(session, self.search, embedding)
+        self.queue.enqueue(session, "explain", result_id, self.predictor.digest)
 
     def explain(self, result_id: str) -> Mapping[str, Any]:
         """The hashes of the report's record and page, both kept. Raises ArtifactError if the result is another

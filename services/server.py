@@ -125,6 +125,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATABASE_PASSWORD_FILE": settings.database_password_file,
         "THREADS": settings.threads,
         "DEVICE": settings.device,
+        "VECTORS": settings.vectors,
     }
     own = {f"CLINIMM_{name}": str(value) for name, value in given.items() if value}
     return {**os.environ, "OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "PASSIVE", **own}

@@ -1,7 +1,7 @@
 """What an operator can set, from CLINIMM_* in the environment or options of the command; every default is safe."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,7 +29,9 @@ class Limits(BaseModel):
 
 
 class Settings(BaseSettings):
-    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on."""
+    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on.
+    `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
+    set it alike for the API and its workers."""
 
     model_config = SettingsConfigDict(
         env_prefix="CLINIMM_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
@@ -50,6 +52,7 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(0.1, gt=0)
     threads: int = Field(1, ge=1)
     device: str = "cpu"
+    vectors: Literal["exact", "pgvector"] = "exact"
 
     @property
     def url(self) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -135,6 +136,19 @@ class ReportRow(Base):
     record_sha256: Mapped[str] = mapped_column(String(64), index=True)
     page_sha256: Mapped[str] = mapped_column(String(64), index=True)
     created_at: Mapped[datetime]
+
+
+class EmbeddingRow(Base):
+    """Where the latest result that a model gave of a case lies in that model's space: a unit vector of little-endian
+    float32. Vectors of two models cannot be compared."""
+
+    __tablename__ = "embeddings"
+    __table_args__ = (Index("ix_embeddings_model", "model"),)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    model: Mapped[str] = mapped_column(String(64), primary_key=True)
+    result_id: Mapped[str] = mapped_column(ForeignKey("results.id"), unique=True)
+    patient_id: Mapped[str] = mapped_column(String(200))
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class JobRow(Base):

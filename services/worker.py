@@ -23,6 +23,7 @@ from services.jobs.prepare import prepared
 from services.jobs.queue import Queue
 from services.reports import store as reports
 from services.settings import Settings
+from services.similar import search
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,13 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
         Predictor.load(settings.model, device=settings.device, threads=settings.threads, sandbox=sandbox)
         for _ in ("diagnose", "explain")
     )
+    found = search.opened(database, settings.vectors, predictor.digest, predictor.config.model.width)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     executors = Executors(database, name, predictor.digest, lease_seconds=settings.lease_seconds)
     executors.beat()
     engine = Engine(database, name, poll_seconds=settings.poll_seconds)
-    engine.start(Diagnosis(predictor, explainer, database, blobs, queue).jobs())
+    engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     _Housekeeping(database, blobs, queue, executors).until(stop, every=settings.heartbeat_seconds)
     log.info("worker stopping", extra={"worker": name})

@@ -21,6 +21,9 @@ from services.reports.service import Reports
 from services.results.routes import router as results_router
 from services.results.service import Results
 from services.settings import Settings
+from services.similar import search
+from services.similar.routes import router as similar_router
+from services.similar.service import Similar
 
 ABOUT = """Scans, notes and laboratory values in; a calibrated answer with a weight and an explanation for each out.
 
@@ -35,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
     model = facts.read(settings.model)
+    similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.model.width))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,9 +62,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.database, app.state.model = settings, database, model
     app.state.cases = Cases(database, blobs, queue, model, settings.limits)
     app.state.results, app.state.reports = Results(database), Reports(database, blobs)
+    app.state.similar = similar
     app.state.metrics = Metrics(database)
     app.include_router(health.open_router)
-    for router in (health.router, cases_router, results_router, reports_router, models_router):
+    for router in (health.router, cases_router, results_router, similar_router, reports_router, models_router):
         app.include_router(router, dependencies=[Depends(authenticate)])
     problems.handle_in(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

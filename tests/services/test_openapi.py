@@ -21,7 +21,8 @@ def document(api: httpx.Client) -> dict[str, Any]:
 def test_document_names_every_path_problem_and_limit(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
         "/healthz", "/readyz", "/metrics", "/v1/cases", "/v1/cases/{case_id}", "/v1/cases/{case_id}/results",
-        "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/report", "/v1/models", "/v1/capabilities",
+        "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/report", "/v1/cases/{case_id}/similar",
+        "/v1/models", "/v1/capabilities",
     }  # fmt: skip
     answers = document["paths"]["/v1/cases"]["post"]["responses"]
     assert {"202", "400", "401", "413", "415", "422", "503"} <= set(answers)

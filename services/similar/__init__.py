@@ -1,0 +1,1 @@
+"""Similar cases: where each answered case lies in its model's space, and which others lie near."""

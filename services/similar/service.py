@@ -1,0 +1,78 @@
+"""Keeps where results lie, and finds the cases near one. Who asked, and which cases were shown, is an event."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services import audit
+from services.db import Database
+from services.http.ids import no_case
+from services.jobs import state
+from services.similar import store
+from services.similar.schemas import SimilarCase, SimilarOut
+from services.similar.search import Search
+from services.similar.store import Embedding, Latest, Neighbor
+
+
+@dataclass(frozen=True)
+class Similar:
+    database: Database
+    search: Search
+
+    def to_case(self, client: str, case_id: str, limit: int, *, same_patient: bool) -> SimilarOut:
+        """The nearest cases to one, each once; without `same_patient` none of its own patient. Raises NotFound."""
+        with self.database.read() as session:
+            known = state.of(session, "diagnose", [case_id]).get(case_id)
+            latest = store.latest(session, case_id)
+            found: list[Neighbor] = []
+            if latest is not None and latest.embedding is not None:
+                found = self.search.nearest(session, latest.embedding, limit, same_patient=same_patient)
+        with self.database.write() as session:
+            asked = {"limit": limit, "same_patient": same_patient, "exact": self.search.exact}
+            shown = {"cases": [one.case_id for one in found], "patients": [_token(one) for one in found]}
+            outcome = "answered" if known else "case_not_found"
+            audit.record(session, client, "case.similar", case_id, outcome=outcome, **asked, **shown)
+        if known is None:
+            raise no_case()
+        return SimilarOut(
+            case_id=case_id,
+            state=state.SHOWN[known[0]],
+            reason=known[1] or _reason(latest),
+            model=latest.model if latest else None,
+            exact=self.search.exact,
+            similar=[_shown(one) for one in found],
+        )
+
+
+def keep(session: Session, search: Search, embedding: Embedding) -> None:
+    """In the caller's transaction."""
+    store.add(session, embedding)
+    search.keep(session, embedding)
+
+
+def forget(session: Session, case_id: str, model: str) -> None:
+    """Takes away where an earlier result of the case by the same model lay: a newer one stands in its place, and has no
+    vector if it was abstained from."""
+    store.drop(session, case_id, model)
+
+
+def _reason(latest: Latest | None) -> str:
+    if latest is None or latest.embedding is not None:
+        return ""
+    return latest.abstained or "not_embedded"
+
+
+def _token(neighbor: Neighbor) -> str:
+    """The patient, as an event may name one."""
+    return hashlib.sha256(neighbor.patient_id.encode()).hexdigest()[:32]
+
+
+def _shown(neighbor: Neighbor) -> SimilarCase:
+    base = f"/v1/cases/{neighbor.case_id}"
+    return SimilarCase(
+        case_id=neighbor.case_id,
+        result_id=neighbor.result_id,
+        similarity=round(max(-1.0, min(1.0, neighbor.similarity)), 6),
+        links={"self": base, "results": f"{base}/results", "similar": f"{base}/similar"},
+    )
