@@ -1,1 +1,1 @@
-"""Findings in radiology prose: read from sentences, and written as prompts."""
+"""Findings in text: what a report or note asserts, denies or leaves open; sentences; prompts. No nets."""
