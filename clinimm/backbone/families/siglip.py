@@ -8,6 +8,7 @@ from clinimm.backbone.family import Family, Plan
 from clinimm.backbone.foreign import Checkpoint
 from clinimm.backbone.keys import Leave, Rename
 from clinimm.backbone.vocabulary import read_tokenizer
+from clinimm.data.words import pad_id
 from clinimm.errors import BackboneError
 
 _HALF = (0.5, 0.5, 0.5)
@@ -25,12 +26,12 @@ def _plan(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Plan:
     piece = padding_piece(checkpoint, "</s>")
     towers: dict[str, dict[str, Any]] = {
         "image": {"name": "siglip_image", "config": vision, **standardization(checkpoint, _HALF, _HALF)},
-        "text": {"name": "siglip_text", "config": text, "pad": _id(checkpoint, piece)},
+        "text": {"name": "siglip_text", "config": text, "pad": _pad(checkpoint, piece)},
     }
     return Plan(towers, _RULES, joint=("logit_scale", "logit_bias"), padding=piece)
 
 
-def _id(checkpoint: Checkpoint, piece: str) -> int:
+def _pad(checkpoint: Checkpoint, piece: str) -> int:
     """The tower reads padding, so which vector pads is part of the net."""
     if checkpoint.directory is None or not (checkpoint.directory / "tokenizer.json").is_file():
         raise BackboneError(
@@ -38,7 +39,7 @@ def _id(checkpoint: Checkpoint, piece: str) -> int:
             where=str(checkpoint.path),
             mend="put one beside the weights: spiece.model is not read",
         )
-    return int(read_tokenizer(checkpoint.directory, piece).token_to_id(piece))
+    return pad_id(read_tokenizer(checkpoint.directory, piece))
 
 
 SIGLIP = Family(
