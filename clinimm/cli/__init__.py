@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from clinimm.cli import data, demo, evaluate, explain, predict, train
+from clinimm.cli import backbone, data, demo, evaluate, explain, predict, pretrain, train
 from clinimm.errors import ClinimmError
 
 app = typer.Typer(
@@ -14,7 +14,8 @@ app = typer.Typer(
     help="Diagnosis from scans, notes and laboratory values at once.",
 )
 app.add_typer(data.app, name="data")
-for verb in (demo.demo, train.train, evaluate.evaluate, predict.predict, explain.explain):
+app.add_typer(backbone.app, name="backbone")
+for verb in (demo.demo, pretrain.pretrain, train.train, evaluate.evaluate, predict.predict, explain.explain):
     app.command()(verb)
 
 

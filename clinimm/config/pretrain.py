@@ -83,8 +83,10 @@ class PretrainOptim(Section):
 
 
 class PretrainRun(Run):
-    """`strategy` joins several processes: "ddp" copies the weights, "fsdp" shards them."""
+    """How many processes there are is torchrun's to say. `strategy` joins them: "ddp" copies the weights, "fsdp" shards
+    them."""
 
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     strategy: Literal["ddp", "fsdp"] = "ddp"
 
 

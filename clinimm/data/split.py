@@ -29,6 +29,18 @@ def split_by_patient(
     return _splits(cases, homes)
 
 
+def split_off(
+    cases: Sequence[Case], val: float, seed: int = 0, column: str | None = None
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Training and validation cases, no patient in both: those that `column` calls train and val, or a seeded share
+    `val` of the patients for validation, of which there may be none. Raises ConfigError."""
+    homes = _given(cases, column) if column else _drawn(cases, {"val": val}, seed)
+    train, held_out = (tuple(case for case in cases if homes[case.patient_id] == part) for part in ("train", "val"))
+    if not train:
+        raise ConfigError("no patient is left for train", where="split", mend="give more patients")
+    return train, held_out
+
+
 def folds(
     cases: Sequence[Case], *, val: float, seed: int = 0, column: str | None = None, n: int | None = None
 ) -> list[Splits]:

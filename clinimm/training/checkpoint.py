@@ -31,12 +31,15 @@ class Standing:
 
 def save(directory: Path, standing: Standing, weights: Weights, best_weights: Weights, optimizer: Optimizer) -> None:
     """Writes a checkpoint in the place of the last one; a crash leaves the one or the other."""
+    write(directory, standing, {"weights": weights, "best": best_weights, "optimizer": moments(optimizer)})
+
+
+def write(directory: Path, standing: Standing, groups: Mapping[str, Weights]) -> None:
+    """`save` of any named groups of tensors."""
     building = directory.with_name(f".{directory.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    tensors = {f"weights/{name}": w for name, w in weights.items()}
-    tensors |= {f"best/{name}": w for name, w in best_weights.items()}
-    tensors |= {f"optimizer/{key}": value for key, value in _moments(optimizer).items()}
+    tensors = {f"{group}/{name}": w for group, named in groups.items() for name, w in named.items()}
     save_file({name: w.detach().cpu().clone() for name, w in tensors.items()}, building / "state.safetensors")
     (building / "standing.json").write_text(json.dumps(asdict(standing)), encoding="utf-8")
     old = directory.with_name(f".{directory.name}.old")
@@ -50,6 +53,16 @@ def save(directory: Path, standing: Standing, weights: Weights, best_weights: We
 def load(directory: Path, fingerprint: str, optimizer: Optimizer) -> tuple[Standing, Weights, Weights] | None:
     """The standing, the weights and the best weights; the optimizer is filled. None if nothing was saved yet. Raises
     TrainingError for a checkpoint of other settings or other cases."""
+    found = read(directory, fingerprint)
+    if found is None:
+        return None
+    standing, groups = found
+    restore(optimizer, groups.get("optimizer", {}))
+    return standing, groups["weights"], groups["best"]
+
+
+def read(directory: Path, fingerprint: str) -> tuple[Standing, dict[str, Weights]] | None:
+    """The standing and the groups of tensors that were written; None if nothing was saved yet. Raises as `load`."""
     source = directory if directory.exists() else directory.with_name(f".{directory.name}.old")
     if not source.exists():
         return None
@@ -61,23 +74,23 @@ def load(directory: Path, fingerprint: str, optimizer: Optimizer) -> tuple[Stand
             where=str(directory.parent),
             mend="give another --out, or delete that folder to start anew",
         )
-    tensors = load_file(source / "state.safetensors")
-    _restore(optimizer, _under("optimizer/", tensors))
-    return standing, _under("weights/", tensors), _under("best/", tensors)
+    groups: dict[str, dict[str, Tensor]] = {}
+    for path, tensor in load_file(source / "state.safetensors").items():
+        group, _, name = path.partition("/")
+        groups.setdefault(group, {})[name] = tensor
+    return standing, dict(groups)
 
 
-def _under(prefix: str, tensors: Weights) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): w for name, w in tensors.items() if name.startswith(prefix)}
-
-
-def _moments(optimizer: Optimizer) -> dict[str, Tensor]:
+def moments(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What the optimizer has gathered of each weight, by the weight's number and the figure's name."""
     state = optimizer.state_dict()["state"]
     return {f"{i}/{key}": torch.as_tensor(value) for i, values in state.items() for key, value in values.items()}
 
 
-def _restore(optimizer: Optimizer, moments: Weights) -> None:
+def restore(optimizer: Optimizer, found: Weights) -> None:
+    """Gives an optimizer of the same weights its `moments` back."""
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in moments.items():
+    for name, value in found.items():
         index, key = name.split("/")
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,6 +1,7 @@
 """What a run tells while it trains: JSON lines and TensorBoard in its folder, a progress bar on the terminal."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -10,11 +11,24 @@ from torch.utils.tensorboard import SummaryWriter
 from clinimm.progress import progress_bar
 
 
+def masks_note(figures: Mapping[str, float]) -> str:
+    """A diagnosis model's epoch in a few words."""
+    return f"val loss {figures['val_loss']:.3f}, AUROC over masks {figures['val_auroc_over_masks']:.3f}"
+
+
 class Tracker:
     """A context in which epochs are told; without a folder, none is. Files are written anew: a resumed run tells its
-    earlier epochs again."""
+    earlier epochs again. `note` puts an epoch's figures in a few words for the bar."""
 
-    def __init__(self, folder: Path | None, epochs: int, console: Console | None, label: str) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        epochs: int,
+        console: Console | None,
+        label: str,
+        note: Callable[[Mapping[str, float]], str] = masks_note,
+    ) -> None:
+        self.note = note
         self.files = None if folder is None else _Files(folder)
         self.progress = progress_bar(console)
         self.task = self.progress.add_task(label, total=epochs, note="")
@@ -23,8 +37,7 @@ class Tracker:
         """Tells the figures of one epoch."""
         if self.files is not None:
             self.files.write(figures)
-        note = f"val loss {figures['val_loss']:.3f}, AUROC over masks {figures['val_auroc_over_masks']:.3f}"
-        self.progress.update(self.task, advance=1, note=note)
+        self.progress.update(self.task, advance=1, note=self.note(figures))
 
     def __enter__(self) -> "Tracker":
         self.progress.start()

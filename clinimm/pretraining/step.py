@@ -1,0 +1,184 @@
+"""One step: from rows drawn to a gradient, over all processes, in as little memory as wanted."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clinimm.data.augment import shake
+from clinimm.pretraining.corpus import NONE, Corpus
+from clinimm.pretraining.encoders import Encoded, Rows, statistics_kept
+from clinimm.pretraining.joint import Joint
+from clinimm.pretraining.objectives import JointObjectives
+from clinimm.pretraining.processes import Processes
+from clinimm.pretraining.sampling import Draw, generator_of, pieces, seed_of
+
+HIDDEN = ("masked_words", "masked_patches")
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What learns: the encoders as `Processes.join` gave them, and the objectives, alike on every process. `weights`
+    are those of HIDDEN. `micro_batch` is how many rows a process encodes at once, None for all of its part."""
+
+    encoders: nn.Module
+    objectives: JointObjectives
+    weights: Mapping[str, float]
+    processes: Processes
+    micro_batch: int | None = None
+
+
+def backward(learner: Learner, corpus: Corpus, draw: Draw, seed: tuple[int, ...]) -> dict[str, Tensor]:
+    """Adds the gradient of the step's loss to every weight, and returns the loss and its parts, without a gradient.
+
+    The loss, and so the gradient, is that of the whole batch in one process, whatever the number of processes.
+
+    Where a process's part has more rows than `micro_batch`, gradients are cached (GradCache, Gao et al. 2021): the
+    rows are encoded without a graph, the loss gives the gradient of their embeddings, and they are encoded again,
+    micro-batch by micro-batch, to carry it on. Each micro-batch starts from a seed of its own both times, so dropout
+    falls alike, and the gradient is that of encoding the same micro-batches with a graph. Batch normalization takes
+    the statistics of a micro-batch, learns them once, and so is no longer that of the whole part."""
+    parts = _parts(learner, draw)
+    cached = len(parts) > 1
+    rows = [rows_of(corpus, part).to(learner.processes.device) for part in parts]
+    with ExitStack() as passing:
+        if cached:
+            passing.enter_context(torch.no_grad())
+            passing.enter_context(statistics_kept(learner.encoders))
+        encoded = [_encode(learner, part, (*seed, i)) for i, part in enumerate(rows)]
+    image = torch.cat([one.image for one in encoded]).detach().requires_grad_()
+    text = torch.cat([one.text for one in encoded]).detach().requires_grad_()
+    losses = joint_losses(learner, corpus, draw, image, text, seed)
+    if losses["total"].requires_grad:
+        losses["total"].backward()
+    counts = learner.processes.total(sum_of([one.hidden_count for one in encoded]))
+    sums = learner.processes.total(sum_of([one.hidden_loss for one in encoded]))
+    share = _share(learner, counts)
+    size = len(parts[0])
+    for i, part in enumerate(rows):
+        with learner.processes.exchanging(learner.encoders, i == len(rows) - 1):
+            again = _encode(learner, part, (*seed, i)) if cached else encoded[i]
+            here = slice(i * size, i * size + len(again.image))
+            carried = _dot(again.image, image.grad, here) + _dot(again.text, text.grad, here)
+            # Each process's gradient is a part of the sum; joined processes take the mean.
+            (learner.processes.world * (carried + again.hidden_loss @ share)).backward()
+    learner.processes.average_([w.grad for w in learner.objectives.parameters() if w.grad is not None])
+    return _told(learner, losses, sums, counts)
+
+
+def losses_of(learner: Learner, corpus: Corpus, draw: Draw, seed: tuple[int, ...]) -> tuple[dict[str, Tensor], Joint]:
+    """The loss, its parts and the embeddings of all rows, without a gradient."""
+    with torch.no_grad():
+        rows = [rows_of(corpus, part).to(learner.processes.device) for part in _parts(learner, draw)]
+        encoded = [_encode(learner, part, (*seed, i)) for i, part in enumerate(rows)]
+        image, text = (torch.cat([getattr(one, name) for one in encoded]) for name in ("image", "text"))
+        joint = joint_of(learner, corpus, draw, image, text)
+        losses = learner.objectives(joint, generator_of(*seed))
+        sums, counts = (
+            learner.processes.total(sum_of([getattr(one, name) for one in encoded]))
+            for name in ("hidden_loss", "hidden_count")
+        )
+    return _told(learner, losses, sums, counts), joint
+
+
+def joint_losses(
+    learner: Learner,
+    corpus: Corpus,
+    draw: Draw,
+    image: Float[Tensor, "r e"],
+    text: Float[Tensor, "r e"],
+    seed: tuple[int, ...],
+) -> dict[str, Tensor]:
+    return learner.objectives(joint_of(learner, corpus, draw, image, text), generator_of(*seed))
+
+
+def joint_of(
+    learner: Learner, corpus: Corpus, draw: Draw, image: Float[Tensor, "r e"], text: Float[Tensor, "r e"]
+) -> Joint:
+    """The whole batch, from this process's embeddings and those it gathers. Rows that only fill up are not in it."""
+    gathered = [learner.processes.gather(own)[: len(draw)] for own in (image, text)]
+    patients, owners = corpus.patients[draw.cases], _looked_up(corpus.texts.patients, draw.texts)
+    labels, said = corpus.labels[draw.cases], _looked_up(corpus.texts.labels, draw.texts)
+    about = (
+        draw.pictures != NONE,
+        draw.texts != NONE,
+        draw.paired,
+        patients,
+        torch.where(owners == NONE, patients, owners),  # a prompt is nobody's, so it is no negative of its picture
+        labels,
+        labels.any(1),
+        said,
+        said.any(1),
+    )
+    return Joint(*gathered, *(one.to(learner.processes.device) for one in about))
+
+
+def rows_of(corpus: Corpus, draw: Draw) -> Rows:
+    """What the draw's rows hold, texts no longer than the longest of them."""
+    ids, mask = pieces(corpus, draw.texts)
+    length = max(1, int(mask.sum(1).max()) if len(mask) else 1)
+    pixels = _looked_up(corpus.pixels, draw.pictures)
+    if draw.shakes is not None:
+        pixels = shake((pixels - 0.5) * 4, draw.shakes) / 4 + 0.5  # as strong as a diagnosis model's
+    return Rows(
+        pixels=pixels,
+        has_image=draw.pictures != NONE,
+        ids=ids[:, :length],
+        mask=mask[:, :length],
+        has_text=draw.texts != NONE,
+        corrupted=None if draw.corrupted is None else draw.corrupted[:, :length],
+        chosen=None if draw.chosen is None else draw.chosen[:, :length],
+        covered=draw.covered,
+    )
+
+
+def sum_of(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).detach().sum(0)
+
+
+def _parts(learner: Learner, draw: Draw) -> list[Draw]:
+    """This process's part of the rows in micro-batches, as many and as large as every other process has."""
+    start, stop = learner.processes.own(len(draw))
+    own = draw.part(start, stop)
+    size = learner.micro_batch or len(own)
+    return [own.part(at, min(at + size, len(own))) for at in range(0, len(own), size)]
+
+
+def _encode(learner: Learner, rows: Rows, seed: tuple[int, ...]) -> Encoded:
+    torch.manual_seed(seed_of(*seed, learner.processes.rank))
+    with learner.processes.precision():
+        return learner.encoders(rows)
+
+
+def _share(learner: Learner, counts: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
+    """What one unit of each summed loss of HIDDEN adds to the loss."""
+    weights = torch.tensor([learner.weights.get(name, 0.0) for name in HIDDEN], device=counts.device)
+    return weights / counts.clamp_min(1)
+
+
+def _told(
+    learner: Learner, losses: Mapping[str, Tensor], sums: Float[Tensor, "2"], counts: Float[Tensor, "2"]
+) -> dict[str, Tensor]:
+    """The losses with those of HIDDEN that are on, all of them in "total"."""
+    told = {name: value.detach() for name, value in losses.items()}
+    means = dict(zip(HIDDEN, sums / counts.clamp_min(1), strict=True))
+    told |= {name: means[name] for name in HIDDEN if learner.weights.get(name, 0.0)}
+    told["total"] = told["total"] + sums @ _share(learner, counts)
+    return told
+
+
+def _dot(points: Float[Tensor, "r e"], gradient: Tensor | None, here: slice) -> Float[Tensor, ""]:
+    """A scalar whose gradient is the gradient of the points; joined to the graph even where there is none."""
+    return (points * (0.0 if gradient is None else gradient[here])).sum()
+
+
+def _looked_up(table: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a table, 0 where the row is NONE; an owner who is none is NONE too."""
+    empty = NONE if table.dtype == torch.long else 0
+    found = table.new_full((len(rows), *table.shape[1:]), empty)
+    real = rows != NONE
+    found[real] = table[rows[real]]
+    return found
