@@ -39,7 +39,7 @@ CUES: Mapping[str, tuple[str, ...]] = {
     ),
     # After the finding, and leaving it open.
     "open after": (
-        rf"{_CANNOT}(?: {_WHOLLY}){{0,3}} {_BAR}{_CLOSE}",
+        rf"(?:(?:is|are|was|were|has|have) )?{_CANNOT}(?: {_WHOLLY}){{0,3}} {_BAR}{_CLOSE}",
         rf"(?:may|might|could|would)(?: (?:also|well|still))? be (?:{_SEEN}|considered|possible|developing|hidden|"
         rf"masked|missed|"
         r"superimposed|contributing)",
@@ -75,10 +75,10 @@ CUES: Mapping[str, tuple[str, ...]] = {
         r"spontaneously)){0,3} (?:resolved|cleared|disappeared|gone|vanished|evacuated|removed|excluded|ruled out)",
         r"(?:is|are|was|were)(?: (?:now|completely|fully|entirely|since|also|all|both)){0,2} (?:resolved|absent|"
         r"excluded|ruled out|"
-        r"cleared|gone|removed|negative|discontinued|withdrawn)",
-        r"(?:resolved|cleared|disappeared|removed|ruled out|excluded|absent)"
+        r"cleared|gone|removed|negative(?! for)|discontinued|withdrawn)",
+        r"(?:resolved|cleared|disappeared|removed|removal|ruled out|excluded|absent)"
         r"(?= ?(?:[.,;)]|$|(?:on|by|after|since|completely|with|at|within|in)\b))",
-        r": ?(?:none|no|absent|negative|nil|not seen)(?= ?(?:[.,;)]|$))",
+        r": ?(?:none|no|absent|negative|nil|not)(?: (?:seen|identified|present|detected))?(?= ?(?:[.,;)]|$))",
         r"with (?:interval |complete ){1,2}resolution",
     ),
     # Between two findings, leaving both open.
@@ -97,6 +97,8 @@ CUES: Mapping[str, tuple[str, ...]] = {
         r"(?:differential|ddx)(?: (?:diagnos[ie]s|considerations?))?(?: (?:includes?|including|of|remains|"
         r"would include|is))?:?",
         r"(?:indications?|reason for (?:the )?(?:exam(?:ination)?|study|request|test)|clinical (?:question|concern)):",
+        rf"{_CANNOT}(?: to)? (?:distinguish|differentiate)",
+        r"(?<=favored )over|(?<=favoured )over|argu(?:es?|ing) against|evidence against|if any",
         r"(?:rais(?:es?|ing|ed)) (?:the )?(?:possibility|concern|question|suspicion)(?: (?:of|for))?",
         r"(?:not certain|uncertain|unclear)(?: (?:if|whether))?",
     ),
@@ -112,7 +114,7 @@ CUES: Mapping[str, tuple[str, ...]] = {
     # Before the finding, and denying it.
     "no": (
         r"no(?! doubt)|without|w/o|absence of|lack of|lacks|neither|nor|never|negative for|nothing|none of",
-        rf"(?:did|does|do|was|were|is|are|has|have|could|had)(?: not|n't)(?: {_SHOW})?",
+        rf"(?:did|does|do|has|have|could|had) not {_SHOW}|\w{{2,6}}n't(?: {_SHOW})?",
         r"(?:free|clear|cleared|devoid) (?:of|from)|not|denie[sd]|denying|fail(?:s|ed)? to \w+",
         r"(?:resolution|clearing|disappearance|removal|evacuation) of",
         r"rather than|instead of|as opposed to|excluding|excludes|excluded|ruled out(?: for)?|rules out|resolved",
@@ -123,19 +125,20 @@ CUES: Mapping[str, tuple[str, ...]] = {
         r"other than|"
         r"otherwise|while|whilst|whereas|nevertheless|nonetheless|despite|in spite of|superimposed on",
         r"(?:, |,? ?and )?there(?:'s| (?:is|are|was|were|has|have|may|remains?|appears?))(?: (?:be|been))?",
-        r"(?:,|,? and) (?:the|a|an|his|her|its|he|she|it|this|that|which|who|where)|and (?:patient|osseous)",
+        r"(?:,|,? and) (?:the|a|an|his|her|its|he|she|it|this|that)|and (?:patient|osseous)",
         r"(?:,|,? and) (?=(?:heart|lungs?|cardiac (?:silhouette|size)|mediastinum|cardiomediastinal|trachea|aorta|"
         r"bones|bony|hila|"
         r"diaphragm)\b)",
     ),
     # The end of a trigger's reach; a later trigger can still reach back across it.
     "end": (
+        r", (?:which|who|where)",
         rf"(?:is|are|was|were|remains?)(?: (?:again|also|still|now|then|best|currently))? (?:{_SEEN}|unchanged|"
         rf"stable|persistent|"
         r"redemonstrated|more|increasing|worse)",
-        r"shows?|showed|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|presents?|presented|presenting|developed|develops|"
-        r"found|admitted|"
-        r"showing|exhibited|had|has|persists?|underwent|diagnosed|because|now",
+        r"shows?|showed|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|following|after|status post|presents?|"
+        r"presented|presenting|developed|develops|found|admitted|showing|exhibited|had|has|persists?|underwent|"
+        r"diagnosed|because|now",
         r"(?<!consistent )(?<!compatible )(?<!associated )(?<!presented )with",
     ),
     # Where a list of denied or doubted things turns to something that is there.

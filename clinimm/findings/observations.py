@@ -33,9 +33,9 @@ OBSERVATIONS = (
 # A structure and the word for its state stand in one clause: up to eight words between them, none of which may start
 # another clause or name another structure.
 _GAP = (
-    r"(?:[ ,]++(?!(?:but|however|although|though|with|without|lungs?|there|while|shows?|stable|unchanged)\b)[\w'/-]++)"
+    r"(?:[ ,:]++(?!(?:but|however|although|though|with|without|lungs?|there|while|shows?|stable|unchanged)\b)[\w'/-]++)"
 )
-_BETWEEN = rf"{_GAP}{{0,8}}?[ ,]++"
+_BETWEEN = rf"{_GAP}{{0,8}}?[ ,:]++"
 _BEFORE = r" (?:(?:of |in )?(?:the |his |her )?(?:overall )?)"
 
 _HEART = (
@@ -88,7 +88,8 @@ _CHEST_WORD = (
     r"pleuropulmonary|pleuroparenchymal|chest|lung|airspace|and|or|parenchymal|pathological|abnormal)"
 )
 _FILM = (
-    r"(?:(?:chest|thoracic|lung) (?:x-?rays?|radiographs?|radiography|films?|ct|roentgenogram|imaging|scan|skiagram)|"
+    r"(?:(?:chest|thoracic|lung) (?:x-?rays?|radiographs?|radiography|films?|ct(?: scan)?|roentgenogram|imaging|scan|"
+    r"skiagram)|"
     r"(?:x-?rays?|radiographs?|films?|ct)(?: scan)? of the (?:chest|thorax)|cxr|(?:chest|thorax)(?! tube| pain| wall))"
 )
 _WHOLLY = (
@@ -101,16 +102,21 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         rf"indication) (?:of|for))?"
         rf" {_ADVERB}{{0,2}}(?:(?:acute|active|other acute|new|"
         rf"actionable) )?{_ADVERB}?(?:{_CHEST_WORD} ){{0,4}}{_CHECK}"
-        r"(?! (?:of|to|suggest\w*|suspicious|consistent|compatible|concerning|in|at|affecting|involving|for))",
-        r"(?:lungs|lung fields|both lung fields)(?:,? (?:and|pleural|spaces|heart|mediastinum|fields|bilaterally)){0,4}"
+        r"(?! (?:of|to|suggest\w*|suspicious|consistent|compatible|concerning|in(?! the (?:chest|lungs|thorax))|at|"
+        r"affecting|involving|for))",
+        r"(?:lungs|lung fields|both lung fields)(?:,? (?:and|pleural|spaces|heart|mediastinum|fields|"
+        r"bilaterally)){0,4}:?"
         r"(?: (?:are|appear|remain|were|is|look|seem|have remained))?"
         r"(?: (?:well|hyper|fully|adequately|expanded|inflated|hyperinflated|aerated|and|but|now|both|grossly|"
         r"symmetrically|bilaterally|essentially|completely|hyperexpanded|to be|radiographically)){0,5}"
-        r" (?:clear|normal|unremarkable)(?! (?:of|from)\b)(?: bilaterally)?",
-        r"clear (?:lungs|lung fields|chest)",
+        r" (?:clear|normal|unremarkable)(?! (?:of|from|to|on)\b)(?: bilaterally)?",
+        r"(?:clear|normal) (?:heart and )?(?:lungs|lung fields)",
+        r"nad",
         rf"(?<!otherwise ){_FILM}(?: (?:on|at|obtained|taken|performed|done)(?: [\w-]++){{1,5}}?)?"
-        rf"(?: (?:is|was|are|were|appears?|appeared|remains?|being|proved|looks?|showed|shows))?"
-        rf" {_WHOLLY}{{0,3}}(?:normal(?! (?:heart|cardiac|size|lung volumes?))|unremarkable|negative(?! for)|clear)",
+        rf"(?: (?:is|was|are|were|appears?|appeared|remains?|being|proved|looks?|showed|shows|(?:has |"
+        rf"had )?returned to))?"
+        rf" {_WHOLLY}{{0,3}}(?:normal(?! (?:heart|cardiac|size|lung volumes?))|unremarkable|negative(?! for)|"
+        rf"clear(?! (?:to|on|of)\b))",
         rf"(?:normal|unremarkable|negative|clear) (?:\w+ ){{0,2}}(?:{_FILM}|study|examination of the chest)",
     ),
     "Enlarged Cardiomediastinum": (
@@ -181,6 +187,10 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"pna",
         r"pneumonic (?:infiltrat\w+|process|consolidations?|changes?|focus|foci)",
         r"(?:pulmonary|lung|chest|superimposed|parenchymal|lower respiratory tract|bronchopulmonary) infections?",
+        r"(?:(?<=versus )|(?<=vs )|(?<=vs\. )|(?<=or )|(?<=underlying )|(?<=over )|(?<=exclude )|(?<=focal )|"
+        r"(?<=atypical ))"
+        r"infections?",
+        r"infection(?= (?:cannot|can not|is not) )",
         r"infectious (?:process|infiltrat\w+|etiology|aetiology|consolidations?|disease process|pneumonitis)",
     ),
     "Atelectasis": (
@@ -203,7 +213,7 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"pleural(?:[ -](?:apical|based|parenchymal))? (?:thickenings?|plaques?|scar(?:s|ring)?|calcifications?|"
         r"fibrosis)",
         r"thicken(?:ing|ed)(?: of)? (?:the )?(?:\w+ )?pleura",
-        r"fibrothorax",
+        r"fibrothorax|(?:apical|pleural) caps?",
         r"pleuro-?(?:parenchymal|pericardial|pulmonary) (?:scar(?:s|ring)?|thickenings?|adhesions?)",
         r"pleural adhesions?",
     ),
@@ -257,6 +267,7 @@ LEFT_OPEN: Mapping[str, tuple[str, ...]] = {
     "Edema": (
         r"(?:vascular|pulmonary|venous|pulmonary (?:venous|vascular)|perihilar|central)(?: vascular)? congestion",
         r"vascular (?:indistinctness|prominence|engorgement|redistribution)",
+        r"engorge(?:d|ment of)(?: the)? (?:central |pulmonary ){0,2}(?:vasculature|vessels|veins)",
         r"indistinct(?:ness of)? (?:the )?(?:pulmonary )?(?:vasculature|vessels|vascular markings)",
         r"cephali[sz]ation",
     ),

@@ -31,7 +31,7 @@ def test_medclip_cuts_as_the_original_does(report: str, segments: list[str]) -> 
 @pytest.mark.parametrize(
     ("report", "cut"),
     [
-        ("1. Small effusion,\n  stable.\n2. No edema. Heart fine.", ["Small effusion,\n  stable.", "No edema.", "Heart fine."]),
+        ("1. Effusion,\n  stable.\n2. No edema. Heart fine.", ["Effusion,\n  stable.", "No edema.", "Heart fine."]),
         (ORIGINAL[1][0], ["IMPRESSION: 3.5 cm nodule in the right upper lobe.", "Follow up."]),
         ("By Dr. A. Lee, approx. 3 cm vs. 2 cm. No edema.", ["By Dr. A. Lee, approx. 3 cm vs. 2 cm.", "No edema."]),
         ("wrapped at the\nmargin. next", ["wrapped at the\nmargin.", "next"]),
