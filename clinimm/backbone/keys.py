@@ -76,42 +76,50 @@ def convert(
     used: dict[str, dict[str, Any]] = {}
     left: dict[str, tuple[Tensor, str]] = {}
     faults: list[str] = []
-    spoilt: set[tuple[str, str]] = set()  # named, but at fault: not to be called missing as well
+    named: set[tuple[str, str]] = set()  # a weight whose tensor is at fault is not called missing as well
     for name, tensor in tensors.items():
         rule, stars = _rule(name, rules)
         if isinstance(rule, Leave):
             left[name] = (tensor, rule.reason)
             continue
-        names = () if rule is None else tuple(_fill(pattern, stars) for pattern in rule.names)
-        wanted = [expected.get(rule.tower, {}).get(own) for own in names] if rule else []
-        if rule is None or any(own is None for own in wanted):
+        own = [] if rule is None else [_fill(pattern, stars) for pattern in rule.names]
+        parts = [] if rule is None else [expected[rule.tower][n] for n in own if n in expected.get(rule.tower, {})]
+        if rule is None or len(parts) < len(own):
             faults.append(f"unexpected: {name} {_shape(tensor)}")
             continue
-        parts = [own for own in wanted if own is not None]
-        spoilt |= {(rule.tower, own) for own in names}
-        fault = _fault(tensor, parts, rule.reshape)
-        if not fault and any(own in weights[rule.tower] for own in names):
-            fault = "another tensor is that weight already"
-        if fault:
+        twice = any((rule.tower, n) in named for n in own)
+        named |= {(rule.tower, n) for n in own}
+        if fault := "is a weight that another tensor is, too" if twice else _fault(tensor, parts, rule.reshape):
             faults.append(f"{name}: {fault}")
             continue
-        weights[rule.tower] |= zip(names, _split(tensor, parts), strict=True)
-        used[name] = {"tower": rule.tower, "names": list(names), "shape": list(tensor.shape)}
-        used[name]["dtype"] = str(tensor.dtype).removeprefix("torch.")
-    missing = [(tower, own) for tower, names in expected.items() for own in names if own not in weights[tower]]
-    lacking = []
-    for tower, own in missing:
-        name = there(tower, own, rules)
-        rule, _ = _rule(name, rules)
-        if isinstance(rule, Rename) and rule.optional:
-            weights[tower][own] = expected[tower][own]
-            lacking.append(name)
-        elif (tower, own) not in spoilt:
-            faults.append(f"missing: {name} {_shape(expected[tower][own])}")
+        weights[rule.tower] |= zip(own, _split(tensor, parts), strict=True)
+        used[name] = {"tower": rule.tower, "names": own, "shape": list(tensor.shape), "dtype": _number_type(tensor)}
+    unnamed = [(tower, n) for tower, names in expected.items() for n in names if (tower, n) not in named]
+    lacking, missing = _lacking(unnamed, rules)
+    for tower, n in (weight for group in lacking.values() for weight in group):
+        weights[tower][n] = expected[tower][n]
+    faults += [f"missing: {name} {_whole([expected[tower][n] for tower, n in missing[name]])}" for name in missing]
     if faults:
         what = f"{len(faults)} key(s) at fault\n" + "\n".join(f"  {fault}" for fault in faults)
         raise BackboneError(what, where=where, mend="give a whole checkpoint of this family, or name its own family")
-    return Converted(weights, used, left, lacking)
+    return Converted(weights, used, left, list(lacking))
+
+
+Weight = tuple[str, str]  # a tower and our name in it
+
+
+def _lacking(
+    unnamed: Sequence[Weight], rules: Sequence[Rule]
+) -> tuple[dict[str, list[Weight]], dict[str, list[Weight]]]:
+    """The weights that no tensor names, by their names there: those that may be lacking, and those that may not."""
+    lacking: dict[str, list[Weight]] = {}
+    missing: dict[str, list[Weight]] = {}
+    for tower, own in unnamed:
+        name = there(tower, own, rules)
+        rule, _ = _rule(name, rules)
+        optional = isinstance(rule, Rename) and rule.optional
+        (lacking if optional else missing).setdefault(name, []).append((tower, own))
+    return lacking, missing
 
 
 def restore(
@@ -188,9 +196,7 @@ def _fill(pattern: str, stars: Sequence[str]) -> str:
 
 def _fault(tensor: Tensor, parts: Sequence[Tensor], reshape: bool) -> str:
     """Why the tensor cannot be these weights; empty if it can."""
-    first = parts[0].shape
-    whole = (sum(part.shape[0] for part in parts), *first[1:]) if len(parts) > 1 else tuple(first)
-    found = tuple(tensor.shape)
+    whole, found = _whole(parts), _shape(tensor)
     alike = tensor.numel() == sum(part.numel() for part in parts) if reshape else found == whole
     if not alike:
         return f"has shape {found}, expected {whole}"
@@ -199,10 +205,20 @@ def _fault(tensor: Tensor, parts: Sequence[Tensor], reshape: bool) -> str:
     return ""
 
 
+def _whole(parts: Sequence[Tensor]) -> Shape:
+    """The shape of the parts along axis 0 together."""
+    first = _shape(parts[0])
+    return (sum(part.shape[0] for part in parts), *first[1:]) if len(parts) > 1 else first
+
+
 def _split(tensor: Tensor, parts: Sequence[Tensor]) -> list[Tensor]:
     sizes = [part.numel() for part in parts]
     flat = tensor.reshape(-1).split(sizes)
     return [piece.reshape(part.shape).to(part.dtype) for piece, part in zip(flat, parts, strict=True)]
+
+
+def _number_type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _shape(tensor: Tensor) -> Shape:

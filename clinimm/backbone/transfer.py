@@ -1,7 +1,7 @@
 """Into a backbone directory and out again: foreign checkpoints imported, and exported as they were."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,15 @@ from clinimm.models.towers.build import build_tower
 @dataclass(frozen=True)
 class Report:
     """What an import did. `used` gives, for each name in the checkpoint, where it went (tower and names there);
-    `dropped`, why no tower uses it (kept for export). `parameters` counts by tower; `width` is the space's."""
+    `dropped`, why no tower uses it (kept for export). `lacking` are weights that it may lack and does: the towers' new
+    ones stand. `parameters` counts by tower; `width` is the space's."""
 
     family: str
     directory: Path
     digest: str
     used: Mapping[str, Mapping[str, Any]]
     dropped: Mapping[str, str]
+    lacking: Sequence[str]
     parameters: Mapping[str, int]
     width: int
 
@@ -75,7 +77,8 @@ def import_backbone(
         digest=backbones.save(out, backbone),
         used=converted.used,
         dropped={name: reason for name, (_, reason) in converted.left.items()},
-        parameters={kind: sum(weight.numel() for weight in tower.parameters()) for kind, tower in towers.items()},
+        lacking=converted.lacking,
+        parameters=parameters(towers),
         width=next(iter(towers.values())).width,
     )
 
@@ -96,6 +99,11 @@ def export_backbone(directory: Path, out: Path) -> list[str]:
     tensors = {**restore(weights, provenance["keys"]), **backbone.leftover}
     write_checkpoint(out, tensors, wrapper=provenance["wrapper"], prefix=provenance["prefix"])
     return sorted(provenance["prefix"] + name for name in tensors)
+
+
+def parameters(towers: Mapping[str, Tower]) -> dict[str, int]:
+    """How many parameters each tower has."""
+    return {kind: sum(weight.numel() for weight in tower.parameters()) for kind, tower in towers.items()}
 
 
 def _check_free(out: Path) -> None:

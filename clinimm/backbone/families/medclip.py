@@ -86,16 +86,18 @@ def _bias_table(names: Mapping[str, Tensor], attention: str) -> str:
 
 
 def _resnet(checkpoint: Checkpoint, prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    shape = sizer(checkpoint.tensors, str(checkpoint.path))
     size = _whole_number(options, "size", 224)
+    planes = [shape(f"{prefix}model.{stage}.0.conv1.weight", 4)[0] for stage, _ in _STAGES]
     return {
         "name": "trunk",
         "trunk": "resnet50",
-        "width": sizer(checkpoint.tensors, str(checkpoint.path))(f"{prefix}model.fc.weight", 2)[0],
+        "width": shape(f"{prefix}model.fc.weight", 2)[0],
         "size": [size, size],
-        "channels": 3,
+        "channels": shape(f"{prefix}model.{_RESNET}", 4)[1],
         "mean": [MEAN],
         "std": [STD],
-        "options": {"bias_downsample": False},
+        "options": {"bias_downsample": False, "planes": planes},
     }
 
 
