@@ -22,7 +22,7 @@ from clinimm.models.network import Network
 from clinimm.training.loop import Plan, train_epoch
 from clinimm.training.modality_dropout import Schedule
 from clinimm.training.objective import Objective
-from clinimm.training.optim import build_optimizer
+from clinimm.training.optim import build_optimizer, peak_rates
 from clinimm.types import Analyte, InputState, Kind, Modality, Status
 
 LENGTH, ANALYTES, QUALITY = 96, 10, {"cxr": 5, "note": 4, "labs": 4}
@@ -87,9 +87,10 @@ def bare_epoch(objective: Objective, optimizer: torch.optim.Optimizer, cases: Ba
 def measure(net: tuple[int, str, dict[str, object], str], n: int, repeats: int) -> dict[str, float]:
     network, cases = network_and_cases(*net, n)
     objective = Objective(network, PLAN.unimodal_loss)
-    bare = build_optimizer(objective, PLAN.lr, PLAN.weight_decay)
+    peaks = peak_rates(network, PLAN.rates)
+    bare = build_optimizer(peaks, PLAN.weight_decay)
     fabric = Fabric(accelerator="cpu", devices=1)
-    module, optimizer = fabric.setup(objective, build_optimizer(objective, PLAN.lr, PLAN.weight_decay))
+    module, optimizer = fabric.setup(objective, build_optimizer(peaks, PLAN.weight_decay))
     times: dict[str, list[float]] = {"bare": [], "ours": [], "ours, films shaken": []}
     for repeat in range(repeats + 1):
         for name, run in (

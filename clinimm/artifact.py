@@ -3,7 +3,8 @@
 manifest.json     format, versions, and the SHA-256 of every other file; its own SHA-256 is the artifact's digest
 config.json       the run's settings
 preparer.json     what was fitted to turn cases into batches
-encoders.json     architectures of text encoders
+encoders.json     architectures of text encoders and of a backbone's towers
+backbone.json     the backbone that was used: its digest, and where it was
 weights.safetensors
 calibration.json
 patients.json     hashes of the patients it was trained and calibrated on, so that none of them is tested on
@@ -24,17 +25,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import clinimm
+from clinimm.backbone.directory import Backbone, describe
+from clinimm.backbone.use import adapt_section, adaptation, empty_towers, opened, towers_for
 from clinimm.calibration import Calibrator
-from clinimm.config import Config, dump, parse
+from clinimm.config import Config, ImageInput, dump, parse
 from clinimm.data.doors import recorded_preparer
 from clinimm.data.note_door import NoteDoor
 from clinimm.data.prepare import Preparer
 from clinimm.data.quality import QUALITIES
-from clinimm.errors import ArtifactError
+from clinimm.errors import ArtifactError, BackboneError
 from clinimm.io.sandbox import Sandbox
-from clinimm.models.build import EncoderPlan, Vocabulary, build_network
+from clinimm.models.backbone_encoder import BackboneEncoder
+from clinimm.models.build import EncoderPlan, TowerPlan, Vocabulary, build_network
 from clinimm.models.network import Network
 from clinimm.models.text import NoteTransformer
+from clinimm.models.towers.base import Tower
 
 FORMAT = "clinimm.artifact/1"
 _PARTS = ("config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "patients.json")
@@ -53,12 +58,15 @@ def network_for(
     config: Config,
     preparer: Preparer,
     prior: list[float],
+    *,
+    towers: Mapping[str, Tower] | None = None,
     architectures: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Network:
-    """The network that a config means. With `architectures` (a saved model's) no pretrained file is looked for."""
+    """The network that a config means, with the `towers` of the inputs that use a backbone: see `towers_for`. With
+    `architectures` (a saved model's) no pretrained file is looked for."""
     return build_network(
         preparer.modalities,
-        {m.name: _plan(config, preparer, m.name, architectures) for m in preparer.modalities},
+        {m.name: _plan(config, preparer, m.name, towers or {}, architectures) for m in preparer.modalities},
         {m.name: len(QUALITIES[m.kind]) for m in preparer.modalities},
         width=config.model.width,
         fusion=config.model.fusion,
@@ -69,7 +77,11 @@ def network_for(
 
 
 def _plan(
-    config: Config, preparer: Preparer, name: str, architectures: Mapping[str, Mapping[str, Any]] | None
+    config: Config,
+    preparer: Preparer,
+    name: str,
+    towers: Mapping[str, Tower],
+    architectures: Mapping[str, Mapping[str, Any]] | None,
 ) -> EncoderPlan:
     section, door = config.inputs[name].encoder, preparer.doors[name]
     return EncoderPlan(
@@ -79,7 +91,18 @@ def _plan(
         options=section.options,
         vocabulary=Vocabulary(*door.vocabulary) if isinstance(door, NoteDoor) else None,
         architecture=None if architectures is None else architectures.get(name),
+        tower=_tower_plan(config, name, towers.get(name)),
+        resampler=None if section.resampler is None else section.resampler.model_dump(),
     )
+
+
+def _tower_plan(config: Config, name: str, tower: Tower | None) -> TowerPlan | None:
+    section, how = config.inputs[name], adapt_section(config, name)
+    if tower is None or how is None:
+        return None
+    if isinstance(section, ImageInput):
+        return TowerPlan(tower, adaptation(how), section.mean, section.std)
+    return TowerPlan(tower, adaptation(how))
 
 
 def save(
@@ -92,14 +115,17 @@ def save(
     metrics: Mapping[str, Any],
     card: str,
     seen: Collection[str],
+    backbone: Backbone | None = None,
 ) -> str:
     """Writes the artifact whole or not at all, in the place of what was there, and returns its digest. `seen` are the
-    patients that training and calibration saw."""
+    patients that training and calibration saw; `backbone` is what the network's towers come from."""
     building = directory.with_name(f".{directory.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     architectures = {
-        name: encoder.architecture for name, encoder in network.named_encoders() if isinstance(encoder, NoteTransformer)
+        name: encoder.architecture
+        for name, encoder in network.named_encoders()
+        if isinstance(encoder, NoteTransformer | BackboneEncoder)
     }
     texts = {
         "config.json": dump(config),
@@ -110,31 +136,61 @@ def save(
         "metrics.json": _json(metrics),
         "card.md": card,
     }
+    if config.backbone is not None and backbone is not None:
+        origin = {"digest": backbone.digest, "family": backbone.family, "path": str(config.backbone.path)}
+        texts["backbone.json"] = _json(origin | {"save": config.backbone.save})
     for name, text in texts.items():
         (building / name).write_text(text, encoding="utf-8")
-    save_file(
-        {name: w.detach().cpu().contiguous() for name, w in network.state_dict().items()},
-        building / "weights.safetensors",
-    )
+    state = network.learned() if _adapters_only(config) else network.state_dict()
+    save_file({name: w.detach().cpu().contiguous() for name, w in state.items()}, building / "weights.safetensors")
     digest = _seal(building)
     shutil.rmtree(directory, ignore_errors=True)
     building.rename(directory)
     return digest
 
 
-def load(directory: Path, sandbox: Sandbox) -> Artifact:
-    """The artifact, after every hash was checked. Raises ArtifactError that lists every file at fault."""
+def load(directory: Path, sandbox: Sandbox, backbone: Path | None = None) -> Artifact:
+    """The artifact, after every hash was checked. One that holds only what was trained takes the rest from the
+    directory `backbone`, by default where it was when it was trained.
+
+    Raises ArtifactError that lists every file at fault, or says which backbone is missing."""
     digest = verify(directory)
     config = parse(_read_json(directory / "config.json"), where=str(directory / "config.json"))
     preparer = recorded_preparer(config, _read_json(directory / "preparer.json"), sandbox)
     architectures = _read_json(directory / "encoders.json")
-    network = network_for(config, preparer, [0.0] * len(config.targets), architectures)
+    if _adapters_only(config):
+        towers = towers_for(config, _backbone_of(directory, config, backbone))
+    else:
+        towers = empty_towers(config, architectures)
+    network = network_for(config, preparer, [0.0] * len(config.targets), towers=towers, architectures=architectures)
+    take = network.load_learned if _adapters_only(config) else network.load_state_dict
     try:
-        network.load_state_dict(load_file(directory / "weights.safetensors"))
+        take(load_file(directory / "weights.safetensors"))
     except (SafetensorError, RuntimeError) as error:
         raise ArtifactError("the weights do not fit the config", where=str(directory)) from error
     calibrator = Calibrator.from_json((directory / "calibration.json").read_text(encoding="utf-8"))
     return Artifact(digest, config, preparer, network, calibrator)
+
+
+def _adapters_only(config: Config) -> bool:
+    return config.backbone is not None and config.backbone.save == "adapters"
+
+
+def _backbone_of(directory: Path, config: Config, path: Path | None) -> Backbone | None:
+    """The backbone that was used in training, from `path` or where it was. Raises ArtifactError if it is not there."""
+    wanted = _read_json(directory / "backbone.json")["digest"]
+    place = path or (config.backbone.path if config.backbone else Path())
+    try:
+        found = describe(place)["digest"]
+        if found != wanted:
+            raise BackboneError(f"is another backbone, {found[:12]}", where=str(place))
+        return opened(config, place)
+    except BackboneError as error:
+        raise ArtifactError(
+            f"holds only what was trained, and needs the backbone {wanted}, but {error.where} {error.what}",
+            where=str(directory),
+            mend='name its directory (--backbone), or train again with backbone.save = "whole"',
+        ) from error
 
 
 def seen_patients(directory: Path) -> frozenset[str]:

@@ -12,36 +12,68 @@ from clinimm.types import InputState
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """What every encoder returns; `mask` is False at positions that mean nothing."""
+
+    values: Float[Tensor, "b n e"]
+    mask: Bool[Tensor, "b n"]
+
+    def to(self, device: torch.device | str) -> "Tokens":
+        return Tokens(self.values.to(device), self.mask.to(device))
+
+    def rows(self, index: Int[Tensor, " r"]) -> "Tokens":
+        return Tokens(self.values[index], self.mask[index])
+
+    @staticmethod
+    def cat(parts: Sequence["Tokens"]) -> "Tokens":
+        return Tokens(torch.cat([part.values for part in parts]), torch.cat([part.mask for part in parts]))
+
+
+@dataclass(frozen=True)
 class ModalityBatch:
     """One modality of a batch. `present` is False where the values mean nothing; `mask` marks real positions (text)
-    or known values (tabular) and is None for images; `states` says what became of each input, and why."""
+    or known values (tabular) and is None for images; `states` says what became of each input, and why. `encoded`, in
+    training with a frozen tower, is what the tower reads in the values."""
 
     values: Float[Tensor, "b ..."] | Int[Tensor, "b n"]
     present: Bool[Tensor, " b"]
     mask: Bool[Tensor, "b n"] | None
     quality: Float[Tensor, "b q"]
     states: tuple[InputState, ...]
+    encoded: Tokens | None = None
 
     def to(self, device: torch.device | str) -> "ModalityBatch":
-        mask = None if self.mask is None else self.mask.to(device)
         return ModalityBatch(
-            self.values.to(device), self.present.to(device), mask, self.quality.to(device), self.states
+            self.values.to(device),
+            self.present.to(device),
+            None if self.mask is None else self.mask.to(device),
+            self.quality.to(device),
+            self.states,
+            None if self.encoded is None else self.encoded.to(device),
         )
 
     def rows(self, index: Int[Tensor, " r"]) -> "ModalityBatch":
-        mask = None if self.mask is None else self.mask[index]
-        states = tuple(self.states[i] for i in index.tolist())
-        return ModalityBatch(self.values[index], self.present[index], mask, self.quality[index], states)
+        return ModalityBatch(
+            self.values[index],
+            self.present[index],
+            None if self.mask is None else self.mask[index],
+            self.quality[index],
+            tuple(self.states[i] for i in index.tolist()),
+            None if self.encoded is None else self.encoded.rows(index),
+        )
 
     @staticmethod
     def cat(parts: Sequence["ModalityBatch"]) -> "ModalityBatch":
+        """All rows in order; `encoded` stays only where every part has it."""
         masks = [part.mask for part in parts if part.mask is not None]
+        encoded = [part.encoded for part in parts if part.encoded is not None]
         return ModalityBatch(
             values=torch.cat([part.values for part in parts]),
             present=torch.cat([part.present for part in parts]),
             mask=torch.cat(masks) if masks else None,
             quality=torch.cat([part.quality for part in parts]),
             states=tuple(state for part in parts for state in part.states),
+            encoded=Tokens.cat(encoded) if len(encoded) == len(parts) else None,
         )
 
 
@@ -63,6 +95,11 @@ class Batch:
         """Which modality each case has, in the order of `modalities`."""
         return torch.stack([part.present for part in self.modalities.values()], dim=1)
 
+    @property
+    def quality(self) -> dict[str, Float[Tensor, "b _"]]:
+        """The quality features of each modality."""
+        return {name: part.quality for name, part in self.modalities.items()}
+
     def to(self, device: torch.device | str) -> "Batch":
         parts = {name: part.to(device) for name, part in self.modalities.items()}
         return Batch(self.case_ids, parts, self.targets.to(device), self.target_mask.to(device))
@@ -82,14 +119,6 @@ class Batch:
             targets=torch.cat([item.targets for item in items]),
             target_mask=torch.cat([item.target_mask for item in items]),
         )
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What every encoder returns; `mask` is False at positions that mean nothing."""
-
-    values: Float[Tensor, "b n e"]
-    mask: Bool[Tensor, "b n"]
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,18 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, directory: Path, *, device: str = "cpu", threads: int = 1, sandbox: Sandbox | None = None
+        cls,
+        directory: Path,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        sandbox: Sandbox | None = None,
+        backbone: Path | None = None,
     ) -> "Predictor":
-        """The predictor of an artifact directory, after its hashes were checked. Raises ArtifactError."""
+        """The predictor of an artifact directory, after its hashes were checked. `backbone` is where the backbone lies,
+        for an artifact that holds only what was trained. Raises ArtifactError."""
         torch.set_num_threads(threads)
-        loaded = artifact.load(directory, sandbox or Sandbox())
+        loaded = artifact.load(directory, sandbox or Sandbox(), backbone)
         network = loaded.network.to(device).eval()
         return cls(loaded.digest, loaded.config, loaded.preparer, network, loaded.calibrator, torch.device(device))
 
@@ -158,12 +165,10 @@ def score_subsets(network: Network, batch: Batch, patient_ids: Sequence[str], ta
     with evaluating(network):
         for start in range(0, len(batch), _ROWS):
             part = batch.rows(torch.arange(start, min(start + _ROWS, len(batch)))).to(network.prior.device)
-            parts = part.modalities
-            tokens = network.encode(network.embed(part), {n: p.mask for n, p in parts.items()}, part.present)
-            quality = {name: p.quality for name, p in parts.items()}
+            tokens = network.tokens(part, part.present)
             for subset in chosen:
                 keep = torch.tensor([name in members(subset) for name in names], device=part.present.device)
-                logits[subset].append(network.fuse(tokens, part.present & keep, quality).logits.float().cpu())
+                logits[subset].append(network.fuse(tokens, part.present & keep, part.quality).logits.float().cpu())
     targets = torch.where(batch.target_mask, batch.targets, torch.nan)
     return Scores(
         case_ids=batch.case_ids,

@@ -1,4 +1,4 @@
-"""A config's backbone: opened, its towers handed to the inputs that use them, every misfit told before anything runs."""
+"""A config's backbone: opened, its towers handed to the inputs that use them, every misfit told at once."""
 
 import copy
 from collections.abc import Iterator, Mapping

@@ -32,7 +32,10 @@ def _fit(config: Config, modality: Modality, cases: Sequence[Case], sandbox: San
         return PictureDoor(modality, sandbox, section.window, section.mean, section.std)
     if isinstance(section, TextInput):
         notes = [note.text for note in given if isinstance(note, Note)]
-        return NoteDoor.fit(modality, notes, section.vocabulary, section.encoder.pretrained)
+        pretrained = section.encoder.pretrained
+        if config.backbone is not None and section.encoder.name == "backbone":
+            pretrained = config.backbone.path
+        return NoteDoor.fit(modality, notes, section.vocabulary, pretrained)
     check_units(modality.analytes, f"inputs.{modality.name}.analytes")
     return PanelDoor.fit(modality, [panel for panel in given if isinstance(panel, Measurements)])
 

@@ -67,6 +67,8 @@ def _backbone_tokenizer(directory: Path) -> Tokenizer:
         )
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
+    if tokenizer.padding is not None:
+        tokenizer.enable_padding(**tokenizer.padding | {"length": None, "pad_to_multiple_of": None})
     return tokenizer
 
 

@@ -3,24 +3,36 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from clinimm.choose import choose
 from clinimm.errors import ConfigError
+from clinimm.models.adapt import Adaptation
+from clinimm.models.backbone_encoder import BackboneImageEncoder, BackboneTextEncoder
 from clinimm.models.encoder import Encoder
 from clinimm.models.fusion import FUSIONS
 from clinimm.models.image import TRUNKS, build_image_encoder
 from clinimm.models.linear import BagOfWords, EigenImage
 from clinimm.models.network import Network
+from clinimm.models.resampler import PerceiverResampler
 from clinimm.models.tabular import AnalyteEncoder
 from clinimm.models.text import architecture_of, build_note_encoder, small_bert
+from clinimm.models.towers.base import ImageTower, TextTower, Tower
 from clinimm.types import Kind, Modality
 
 ENCODERS: dict[Kind, dict[str, str]] = {
-    Kind.IMAGE: {**dict.fromkeys(TRUNKS, "a MONAI net"), "eigen": "principal components"},
-    Kind.TEXT: {"transformer": "a BERT-like net", "bag": "latent semantic analysis"},
+    Kind.IMAGE: {
+        **dict.fromkeys(TRUNKS, "a MONAI net"),
+        "eigen": "principal components",
+        "backbone": "a backbone's image tower",
+    },
+    Kind.TEXT: {
+        "transformer": "a BERT-like net",
+        "bag": "latent semantic analysis",
+        "backbone": "a backbone's text tower",
+    },
     Kind.TABULAR: {"analytes": "a token per analyte"},
 }
 
@@ -35,8 +47,20 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class TowerPlan:
+    """A tower of an input's own and how it is trained; pictures come to it standardized with `mean` and `std`."""
+
+    tower: Tower
+    adaptation: Adaptation
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True)
 class EncoderPlan:
-    """How to build one modality's encoder. `architecture` is transformers' config of a text net, once it is known."""
+    """How to build one modality's encoder. `architecture` is transformers' config of a text net, once it is known;
+    `tower` is what the
+    encoder "backbone" reads with; `resampler` has the options of a PerceiverResampler."""
 
     name: str
     pretrained: Path | None = None
@@ -44,6 +68,8 @@ class EncoderPlan:
     options: Mapping[str, Any] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
     architecture: Mapping[str, Any] | None = None
+    tower: TowerPlan | None = None
+    resampler: Mapping[str, int] | None = None
 
 
 def build_network(
@@ -74,16 +100,29 @@ def build_encoder(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:
     where = f"inputs.{modality.name}.encoder"
     choose(ENCODERS[modality.kind], plan.name, f"{where}.name")
     try:
-        if modality.kind is Kind.IMAGE:
-            return _image(modality, plan, width)
-        if modality.kind is Kind.TEXT:
-            return _text(modality, plan, width)
-        return AnalyteEncoder(modality.shape[0], width, plan.dropout, **plan.options)
+        encoder = _encoder(modality, plan, width)
     except TypeError as error:
         raise ConfigError(f"{plan.name} has no such option: {error}", where=f"{where}.options") from error
+    if plan.resampler is not None:
+        encoder.resampler = PerceiverResampler(width, **plan.resampler)
+    return encoder
+
+
+def _encoder(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:
+    if modality.kind is Kind.IMAGE:
+        return _image(modality, plan, width)
+    if modality.kind is Kind.TEXT:
+        return _text(modality, plan, width)
+    return AnalyteEncoder(modality.shape[0], width, plan.dropout, **plan.options)
 
 
 def _image(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:
+    if plan.name == "backbone":
+        mine = _tower(modality, plan)
+        tower = cast(ImageTower, mine.tower)
+        return BackboneImageEncoder(
+            tower, modality.shape, width, plan.dropout, mine.adaptation, mean=mine.mean, std=mine.std
+        )
     if plan.name == "eigen":
         return EigenImage(modality.shape, width, plan.dropout, **plan.options)
     return build_image_encoder(plan.name, modality.shape, width, plan.dropout, plan.pretrained, **plan.options)
@@ -96,11 +135,20 @@ def _text(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:
     encoder: Encoder
     if plan.name == "bag":
         encoder = BagOfWords(vocabulary.size, width, plan.dropout, **plan.options)
+    elif plan.name == "backbone":
+        mine = _tower(modality, plan)
+        encoder = BackboneTextEncoder(cast(TextTower, mine.tower), width, plan.dropout, mine.adaptation)
     else:
         architecture = plan.architecture or text_architecture(plan, modality)
         encoder = build_note_encoder(architecture, width, plan.dropout, plan.pretrained)
     encoder.pad_id, encoder.special_ids = vocabulary.pad_id, vocabulary.special_ids
     return encoder
+
+
+def _tower(modality: Modality, plan: EncoderPlan) -> TowerPlan:
+    if plan.tower is None:
+        raise ConfigError("has no backbone to read with", where=f"inputs.{modality.name}", mend="name one: [backbone]")
+    return plan.tower
 
 
 def text_architecture(plan: EncoderPlan, modality: Modality) -> Mapping[str, Any]:

@@ -7,14 +7,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clinimm.batch import Tokens
+from clinimm.models.resampler import PerceiverResampler
 
 
 class Encoder(nn.Module):
     """Two steps, so that an attribution can differentiate the second alone. `pad_id` and `special_ids` are the
-    tokenizer's, for text."""
+    tokenizer's, for text. A `resampler`, where there is one, takes what `forward` gives."""
 
     pad_id: int = 0
     special_ids: tuple[int, ...] = ()
+    resampler: PerceiverResampler | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("resampler", None)
 
     def fit(self, values: Float[Tensor, "b ..."] | Int[Tensor, "b n"], mask: Bool[Tensor, "b n"] | None) -> None:
         """Takes from the training cases what is not learned by gradient; most encoders need nothing."""
@@ -26,6 +32,10 @@ class Encoder(nn.Module):
     def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
         """Tokens (b, n, e) of embedded values."""
         raise TypeError(f"{type(self).__name__} does not encode")
+
+    def fixed(self) -> frozenset[str]:
+        """Names in its state of what it was given and training leaves as it was; mostly nothing."""
+        return frozenset()
 
 
 class PictureEncoder(Encoder):

@@ -4,12 +4,14 @@ order, and returns the fused vector and a weight per modality that is exactly 0 
 Only the gate judges reliability; the others weigh all that is present alike."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinimm.batch import Tokens
+from clinimm.models.resampler import CrossAttend, feed_forward
 
 Fused = tuple[Float[Tensor, "b e"], Float[Tensor, "b m"]]
 
@@ -214,6 +216,50 @@ class CrossAttention(nn.Module):
         return self.layers(sequence, src_key_padding_mask=~seen)[:, 0], even(present, sequence.dtype)
 
 
+class GatedCrossAttention(nn.Module):
+    """A vector, at first the mean of the present summaries, that reads the tokens of one input after the other, each
+    through gates that start shut:
+
+    y <- y + tanh(a) * attention(y, tokens); y <- y + tanh(b) * feed_forward(y)
+
+    What is absent changes nothing. Source: Alayrac et al. 2022, "Flamingo", figure 4. Differs: its y are words; ours is
+    one vector, with blocks of their own for each input."""
+
+    def __init__(
+        self, width: int, qualities: Sequence[int], dropout: float, *, layers: int = 1, heads: int = 4
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(GatedBlock(width, heads, dropout) for _ in qualities) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(
+        self, tokens: Sequence[Tokens], present: Bool[Tensor, "b m"], quality: Sequence[Float[Tensor, "b _"]]
+    ) -> Fused:
+        weights = even(present, tokens[0].values.dtype)
+        summaries = torch.stack([summary(one) for one in tokens], dim=1)
+        read = (weights[..., None] * torch.where(present[..., None], summaries, 0.0)).sum(1, keepdim=True)
+        for layer in self.blocks:
+            for i, (block, one) in enumerate(zip(cast(nn.ModuleList, layer), tokens, strict=True)):
+                seen = present[:, i, None]
+                read = torch.where(seen[..., None], block(read, Tokens(one.values, one.mask & seen)), read)
+        return self.norm(read[:, 0]), weights
+
+
+class GatedBlock(nn.Module):
+    """Flamingo's gated cross-attention layer: with both gates at 0, as they start, it passes `y` on as it is."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attend, self.think = CrossAttend(width, heads, dropout), feed_forward(width, dropout)
+        self.attend_gate, self.think_gate = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, y: Float[Tensor, "b q e"], tokens: Tokens) -> Float[Tensor, "b q e"]:
+        y = y + torch.tanh(self.attend_gate) * self.attend(y, tokens.values, tokens.mask)
+        return y + torch.tanh(self.think_gate) * self.think(y)
+
+
 class Late(nn.Module):
     """The average, over what is present, of a linear opinion of each input: no interaction at all."""
 
@@ -235,5 +281,6 @@ FUSIONS: dict[str, Callable[..., nn.Module]] = {
     "product": Product,
     "low_rank": LowRank,
     "cross_attention": CrossAttention,
+    "gated_cross_attention": GatedCrossAttention,
     "late": Late,
 }

@@ -1,6 +1,6 @@
 """The whole net: an encoder per modality, one fusion, a head per target, and an auxiliary head per modality."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.encoder import Encoder
 from clinimm.models.fusion import Summary, summary, zeroed
 from clinimm.types import Modality
@@ -73,6 +74,19 @@ class Network(nn.Module):
             for i, (name, encoder) in enumerate(self.named_encoders())
         }
 
+    def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
+        """`encode` of a batch's values. Where the batch brings a frozen tower's hidden tokens, the tower is not run."""
+        found = {}
+        for i, (name, encoder) in enumerate(self.named_encoders()):
+            part = batch.modalities[name]
+            if part.encoded is None:
+                one = encode_present(encoder, encoder.embed(part.values), part.mask, present[:, i])
+            else:
+                above = cast(BackboneEncoder, encoder)
+                one = encode_present(encoder, part.encoded.values, part.encoded.mask, present[:, i], above.from_hidden)
+            found[name] = self.summaries[name](one)
+        return found
+
     def fuse(
         self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"], quality: Mapping[str, Float[Tensor, "b _"]]
     ) -> ModelOutput:
@@ -92,9 +106,21 @@ class Network(nn.Module):
     def forward(self, batch: Batch, present: Bool[Tensor, "b m"] | None = None) -> ModelOutput:
         """The answer for a batch; `present`, if given, can only hide what the batch has."""
         seen = batch.present if present is None else batch.present & present
-        parts = batch.modalities
-        tokens = self.encode(self.embed(batch), {name: part.mask for name, part in parts.items()}, seen)
-        return self.fuse(tokens, seen, {name: part.quality for name, part in parts.items()})
+        return self.fuse(self.tokens(batch, seen), seen, batch.quality)
+
+    def learned(self) -> dict[str, Tensor]:
+        """The state without what encoders were given and training leaves as it was: with no backbone, all of it."""
+        fixed = self._fixed()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in fixed}
+
+    def load_learned(self, state: Mapping[str, Tensor]) -> None:
+        """Takes what `learned` gave; the rest stays. Raises RuntimeError if a name is missing or too many."""
+        fixed = self._fixed()
+        rest = {name: tensor for name, tensor in self.state_dict().items() if name in fixed}
+        self.load_state_dict(rest | dict(state))
+
+    def _fixed(self) -> frozenset[str]:
+        return frozenset(f"encoders.{name}.{key}" for name, encoder in self.named_encoders() for key in encoder.fixed())
 
 
 def starting_at(prior: Float[Tensor, " k"], width: int) -> nn.Linear:
@@ -104,21 +130,32 @@ def starting_at(prior: Float[Tensor, " k"], width: int) -> nn.Linear:
     return head
 
 
-def encode_present(encoder: Encoder, embedded: Tensor, mask: Tensor | None, present: Bool[Tensor, " b"]) -> Tokens:
-    """The encoder's tokens for the rows that are present, 0 elsewhere. Where none is, one blank row runs and is thrown
-    away, so that every weight stays part of the graph (DDP hangs otherwise)."""
+def encode_present(
+    encoder: Encoder,
+    embedded: Tensor,
+    mask: Tensor | None,
+    present: Bool[Tensor, " b"],
+    run: Callable[..., Tokens] | None = None,
+) -> Tokens:
+    """The encoder's tokens (or what else of it is `run`) for the rows that are present, 0 elsewhere. Where none is, one
+    blank row runs and is thrown away, so that every weight stays part of the graph (DDP hangs otherwise)."""
+    run = run or encoder
     rows = present.nonzero()[:, 0]
     if len(rows) == 0:
         blank = None if mask is None else torch.ones_like(mask[:1])
         with batch_statistics(encoder, False):
-            encoded = encoder(torch.zeros_like(embedded[:1]), blank)
+            encoded = resampled(encoder, run(torch.zeros_like(embedded[:1]), blank))
         values = encoded.values.expand(len(present), -1, -1) * 0
         return Tokens(values, torch.zeros(values.shape[:2], dtype=torch.bool, device=values.device))
     with batch_statistics(encoder, len(rows) > 1):
-        encoded = encoder(embedded[rows], None if mask is None else mask[rows])
+        encoded = resampled(encoder, run(embedded[rows], None if mask is None else mask[rows]))
     values = encoded.values.new_zeros(len(present), *encoded.values.shape[1:]).index_copy(0, rows, encoded.values)
     real = encoded.mask.new_zeros(len(present), encoded.mask.shape[1]).index_copy(0, rows, encoded.mask)
     return Tokens(values, real)
+
+
+def resampled(encoder: Encoder, tokens: Tokens) -> Tokens:
+    return tokens if encoder.resampler is None else encoder.resampler(tokens)
 
 
 @contextmanager

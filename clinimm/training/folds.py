@@ -31,6 +31,9 @@ def train_folds(config: Config, cases: Sequence[Case], out: Path, *, console: Co
     splits = folds(cases, val=section.val, seed=section.seed, column=column, n=number)
     answers: list[Answers] = []
     for i, fold in enumerate(splits):
-        trained = train(config, fold, out / f"fold-{i}", console=console, label=f"fold {i + 1} of {len(splits)}")
+        trained = train(
+            config, fold, out / f"fold-{i}",
+            console=console, label=f"fold {i + 1} of {len(splits)}", features=out / "features",
+        )  # fmt: skip
         answers.append(trained.answers)
     return evaluate(Answers.concat(answers), bootstrap=config.evaluation.bootstrap, seed=config.run.seed)

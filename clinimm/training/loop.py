@@ -1,7 +1,7 @@
 """Epochs: draw, step, judge on validation under every mask, keep the best."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from clinimm.training import checkpoint
 from clinimm.training.checkpoint import Standing, Weights
 from clinimm.training.modality_dropout import Schedule, draw_kept
 from clinimm.training.objective import Objective
-from clinimm.training.optim import build_optimizer, rate_at
+from clinimm.training.optim import Rates, TowerRate, build_optimizer, peak_rates, rate_at
 from clinimm.types import Modality
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -30,7 +30,7 @@ OnEpoch = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train, as plain settings."""
+    """How to train, as plain settings. Rates that are not given are `lr`."""
 
     lr: float
     weight_decay: float
@@ -45,6 +45,13 @@ class Plan:
     analyte_dropout: float
     pictures: tuple[str, ...]
     seed: int
+    fusion_lr: float | None = None
+    heads_lr: float | None = None
+    towers: Mapping[str, TowerRate] = field(default_factory=dict)
+
+    @property
+    def rates(self) -> Rates:
+        return Rates(self.lr, self.fusion_lr, self.heads_lr, self.towers)
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,13 @@ def fit(
 
     Raises TrainingError if the loss stops being finite."""
     objective = Objective(network, plan.unimodal_loss)
-    plain = build_optimizer(objective, plan.lr, plan.weight_decay)
+    plain = build_optimizer(peak_rates(network, plan.rates), plan.weight_decay)
     loaded = checkpoint.load(folder, fingerprint, plain)
     standing = Standing(fingerprint)
-    best: Weights = _weights(network)
+    best: Weights = _learned(network)
     if loaded is not None:
         standing, weights, best = loaded
-        network.load_state_dict(dict(weights))
+        network.load_learned(weights)
     module, optimizer = fabric.setup(objective, plain)
     for row in standing.history:
         on_epoch(row)
@@ -80,10 +87,10 @@ def fit(
         figures = fabric.broadcast(figures | _judge(network, fold))  # ranks must agree when to stop
         standing, best = _advance(standing, figures, best, network)
         if fabric.is_global_zero:
-            checkpoint.save(folder, standing, _weights(network), best, optimizer.optimizer)
+            checkpoint.save(folder, standing, _learned(network), best, optimizer.optimizer)
         fabric.barrier()
         on_epoch(figures)
-    network.load_state_dict(dict(best))
+    network.load_learned(best)
     return standing.history
 
 
@@ -107,7 +114,7 @@ def train_epoch(
     for step, index in enumerate(_shards(len(train), plan.batch_size, fabric, generator)):
         progress = (epoch * steps + step) / (plan.epochs * steps)
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(epoch * steps + step, plan.epochs * steps, plan.lr, plan.warmup)
+            group["lr"] = rate_at(epoch * steps + step, plan.epochs * steps, group["peak"], plan.warmup)
         batch = augment(
             train.rows(index), modalities, generator, pictures=plan.pictures,
             analyte_dropout=plan.analyte_dropout,
@@ -122,7 +129,8 @@ def train_epoch(
     if not np.isfinite(sums).all():
         raise TrainingError("the loss is not finite", where=f"epoch {epoch + 1}", mend="lower optim.lr")
     names = ("train_loss", "train_loss_all_inputs", "train_loss_some_hidden", "train_loss_each_alone")
-    return {"epoch": epoch + 1.0, "lr": float(group["lr"])} | dict(zip(names, (sums / steps).tolist(), strict=True))
+    last = rate_at((epoch + 1) * steps - 1, plan.epochs * steps, plan.lr, plan.warmup)
+    return {"epoch": epoch + 1.0, "lr": last} | dict(zip(names, (sums / steps).tolist(), strict=True))
 
 
 def _steps(cases: int, batch_size: int, world: int) -> int:
@@ -174,7 +182,7 @@ def _advance(
 ) -> tuple[Standing, Weights]:
     standing = replace(standing, epoch=standing.epoch + 1, history=[*standing.history, figures])
     if (found := _monitored(figures)) < standing.best:
-        return replace(standing, best=found, best_epoch=standing.epoch), _weights(network)
+        return replace(standing, best=found, best_epoch=standing.epoch), _learned(network)
     return standing, best
 
 
@@ -187,5 +195,6 @@ def _monitored(figures: dict[str, float]) -> tuple[float, float]:
     return (1.0 if np.isnan(rank) else 1 - rank, figures["val_loss"])
 
 
-def _weights(network: Network) -> dict[str, Tensor]:
-    return {name: w.detach().clone() for name, w in network.state_dict().items()}
+def _learned(network: Network) -> dict[str, Tensor]:
+    """A copy of what training changes: a frozen tower is not kept epoch by epoch."""
+    return {name: w.detach().clone() for name, w in network.learned().items()}

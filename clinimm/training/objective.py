@@ -31,12 +31,11 @@ class Objective(nn.Module):
         self.unimodal_weight = unimodal_weight
 
     def forward(self, batch: Batch, kept: Bool[Tensor, "b m"]) -> Losses:
-        network, parts = self.network, batch.modalities
-        tokens = network.encode(network.embed(batch), {n: p.mask for n, p in parts.items()}, batch.present)
-        quality = {name: part.quality for name, part in parts.items()}
-        full = network.fuse(tokens, batch.present, quality)
-        hidden = network.fuse(tokens, batch.present & kept, quality)
+        network, present = self.network, batch.present
+        tokens = network.tokens(batch, present)
+        full = network.fuse(tokens, present, batch.quality)
+        hidden = network.fuse(tokens, present & kept, batch.quality)
         whole = masked_bce(full.logits, batch.targets, batch.target_mask)
         part = masked_bce(hidden.logits, batch.targets, batch.target_mask)
-        unimodal = unimodal_bce(full.unimodal, batch.targets, batch.target_mask, batch.present)
+        unimodal = unimodal_bce(full.unimodal, batch.targets, batch.target_mask, present)
         return Losses((whole + part) / 2 + self.unimodal_weight * unimodal, whole, part, unimodal)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from clinimm import artifact
 from clinimm.artifact import network_for
+from clinimm.backbone.use import opened, towers_for
 from clinimm.calibration import Calibrator
 from clinimm.config import Config
 from clinimm.data.doors import fit_preparer
@@ -20,6 +21,7 @@ from clinimm.io.sandbox import Sandbox
 from clinimm.training.loop import Fold, fit
 from clinimm.training.setup import (
     build_fabric,
+    cached_inputs,
     cohort_facts,
     fingerprint,
     labeled,
@@ -28,6 +30,7 @@ from clinimm.training.setup import (
     plan_of,
     prepare_splits,
     prior_logits,
+    with_features,
 )
 from clinimm.training.tracking import Tracker
 
@@ -42,24 +45,34 @@ class Trained:
 
 
 def train(
-    config: Config, splits: Splits, out: Path, *, console: Console | None = None, label: str = "train"
+    config: Config,
+    splits: Splits,
+    out: Path,
+    *,
+    console: Console | None = None,
+    label: str = "train",
+    features: Path | None = None,
 ) -> Trained:
     """Trains on `splits.train`, stops and calibrates by `splits.val`, is judged on `splits.test`, and leaves an
-    artifact in `out/artifact`. A run cut off goes on where it stood. Raises TrainingError, ConfigError."""
+    artifact in `out/artifact`. A run cut off goes on where it stood. What frozen towers read is kept in `features`, by
+    default `out/features`. Raises TrainingError, ConfigError, BackboneError."""
     torch.set_num_threads(config.run.threads)
     fabric = build_fabric(config)
     console = console if fabric.is_global_zero else None
     torch.manual_seed(config.run.seed)
+    backbone = opened(config)
+    towers = towers_for(config, backbone)
     with Sandbox(processes=max(1, config.run.workers)) as sandbox:
         preparer = fit_preparer(config, splits.train, sandbox)
         parts = prepare_splits(preparer, splits, config.run.workers, console)
-    network = network_for(config, preparer, prior_logits(parts["train"]))
+    network = network_for(config, preparer, prior_logits(parts["train"]), towers=towers)
     network.fit_encoders(parts["train"])
+    parts = with_features(parts, network, cached_inputs(config), features or out / "features", fabric, console)
     fold = Fold(labeled(parts["train"]), parts["val"], patients(splits.val), config.target_names)
     with Tracker(out if fabric.is_global_zero else None, config.optim.epochs, console, label) as tracker:
         fit(
             network, fold, plan_of(config), fabric, folder=out / "checkpoint",
-            fingerprint=fingerprint(config, splits), on_epoch=tracker.epoch,
+            fingerprint=fingerprint(config, splits, backbone), on_epoch=tracker.epoch,
         )  # fmt: skip
     network.eval()
     val = score_subsets(network, parts["val"], patients(splits.val), config.target_names)
@@ -72,7 +85,7 @@ def train(
         artifact.save(
             out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
             metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
-            seen=(*patients(splits.train), *patients(splits.val)),
+            seen=(*patients(splits.train), *patients(splits.val)), backbone=backbone,
         )  # fmt: skip
     leave(fabric)
     return Trained(out / "artifact", answers, evaluation)

@@ -6,6 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,14 +14,19 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
 
+from clinimm.backbone.directory import Backbone
+from clinimm.backbone.use import adapt_section
 from clinimm.batch import Batch
 from clinimm.config import Config, ImageInput, dump
 from clinimm.data.prepare import Preparer, prepare_all
 from clinimm.data.split import Splits
 from clinimm.errors import TrainingError
+from clinimm.models.network import Network
 from clinimm.progress import progress_bar
+from clinimm.training.features import Features
 from clinimm.training.loop import Plan
 from clinimm.training.modality_dropout import Schedule
+from clinimm.training.optim import TowerRate
 from clinimm.types import Case, Status
 
 PARTS = ("train", "val", "test")
@@ -108,15 +114,59 @@ def plan_of(config: Config) -> Plan:
         schedule=Schedule(hiding.p, hiding.quiet, hiding.ramp),
         observed=hiding.observed,
         analyte_dropout=hiding.analyte,
-        pictures=tuple(n for n, s in config.inputs.items() if isinstance(s, ImageInput) and s.augment),
+        pictures=tuple(
+            name
+            for name, section in config.inputs.items()
+            if isinstance(section, ImageInput) and section.augment and name not in cached_inputs(config)
+        ),
         seed=config.run.seed,
+        fusion_lr=optim.fusion_lr,
+        heads_lr=optim.heads_lr,
+        towers={
+            name: TowerRate(how.lr or optim.lr, how.decay)
+            for name in config.inputs
+            if (how := adapt_section(config, name)) is not None
+        },
     )
 
 
-def fingerprint(config: Config, splits: Splits) -> str:
-    """A hash of the settings and of which case is where: a checkpoint of another one is not resumed."""
+def cached_inputs(config: Config) -> tuple[str, ...]:
+    """The inputs whose towers' hidden tokens are kept on disk."""
+    return tuple(
+        name
+        for name in config.inputs
+        if (how := adapt_section(config, name)) is not None and how.mode == "frozen" and how.cache
+    )
+
+
+def with_features(
+    parts: dict[str, Batch],
+    network: Network,
+    names: Sequence[str],
+    folder: Path,
+    fabric: Fabric,
+    console: Console | None,
+) -> dict[str, Batch]:
+    """The parts, with what frozen towers read in the inputs `names`. Processes share the work by the folder."""
+    if not names:
+        return parts
+    features = Features.of(network.to(fabric.device), names, folder)
+    if fabric.world_size > 1:
+        for batch in parts.values():
+            features.add(batch.rows(torch.arange(fabric.global_rank, len(batch), fabric.world_size)))
+        fabric.barrier()
+    present = sum(int(batch.modalities[name].present.sum()) for batch in parts.values() for name in names)
+    with progress_bar(console) as bar:
+        task = bar.add_task("towers", total=present, note="")
+        return {part: features.add(batch, lambda: bar.advance(task)) for part, batch in parts.items()}
+
+
+def fingerprint(config: Config, splits: Splits, backbone: Backbone | None = None) -> str:
+    """A hash of the settings, of which case is where, and of the backbone: a checkpoint of another one is not
+    resumed."""
     cases = {part: [case.case_id for case in getattr(splits, part)] for part in PARTS}
-    return hashlib.sha256((dump(config) + json.dumps(cases)).encode()).hexdigest()
+    digest = "" if backbone is None else backbone.digest
+    return hashlib.sha256((dump(config) + json.dumps(cases) + digest).encode()).hexdigest()
 
 
 def cohort_facts(splits: Splits, parts: dict[str, Batch]) -> dict[str, Any]:
