@@ -7,7 +7,14 @@ the development sentences, by the author of the rules, and the held-out ones, by
 
 `mention` asks whether an observation is spoken of at all; `assertion`, `negation`, `uncertainty` and the rows of single
 observations ask for the right value too. All are counts over pairs (sentence, observation), with Wilson's 95 % interval
-(Wilson 1927). The lexicon alone gives every phrase the value it has by itself: no cue around it counts."""
+(Wilson 1927). The lexicon alone gives every phrase the value it has by itself: no cue around it counts.
+
+The held-out sentences were opened once the rules were done. That blind run, the honest figure: 220 sentences, 256
+pairs, all values recall .871 [.824, .907], precision .907 [.864, .937] (mention .934 / .972, assertion .898 / .891,
+negation .883 / .971, uncertainty .762 / .842; lexicon alone, all values, .527 / .553). Then faults that had shown were
+mended, in the rules ("there may be" lost its "may", "no change in a or b" was left open) and in the lexicon
+("shadowing", a bare "collapse"): recall .934 [.896, .958], precision .948 [.914, .970], which flatters the rules. What
+still differs is partly convention: we leave "at the upper limits of normal" and "evaluate for" open."""
 
 import argparse
 import csv

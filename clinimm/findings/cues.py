@@ -61,6 +61,7 @@ CUES: Mapping[str, tuple[str, ...]] = {
         r"equivocal)(?= ?(?:[.,;)?]|$))",
         r"in the (?:appropriate|proper|right|correct) clinical (?:setting|context|scenario)",
         r"(?:if|as|where) clinically (?:suspected|indicated|appropriate)",
+        r"if (?:any|present)(?= ?(?:[.,;)]|$))|in the differential",
         r"\?(?= ?(?:[.,;)]|$| and| or))",
     ),
     # After the finding, and denying it.
@@ -100,7 +101,7 @@ CUES: Mapping[str, tuple[str, ...]] = {
         rf"{_CANNOT}(?: to)? (?:distinguish|differentiate)",
         r"(?<=favored )over|(?<=favoured )over|argu(?:es?|ing) against|evidence against|if any",
         r"(?:rais(?:es?|ing|ed)) (?:the )?(?:possibility|concern|question|suspicion)(?: (?:of|for))?",
-        r"(?:not certain|uncertain|unclear)(?: (?:if|whether))?",
+        r"(?:not certain|uncertain|unclear)(?: (?:if|whether))?|whether",
     ),
     # Before the finding, and leaving it open unless a denial reaches that far ("no opacity suspicious for pneumonia").
     "hint": (
@@ -113,18 +114,19 @@ CUES: Mapping[str, tuple[str, ...]] = {
     ),
     # Before the finding, and denying it.
     "no": (
-        r"no(?! doubt)|without|w/o|absence of|lack of|lacks|neither|nor|never|negative for|nothing|none of",
+        r"no(?! doubt)|without|w/o|absence of|lack of|lacks|neither|nor|never|neg(?:ative)? for|nothing|none of",
         rf"(?:did|does|do|has|have|could|had) not {_SHOW}|\w{{2,6}}n't(?: {_SHOW})?",
         r"(?:free|clear|cleared|devoid) (?:of|from)|not|denie[sd]|denying|fail(?:s|ed)? to \w+",
         r"(?:resolution|clearing|disappearance|removal|evacuation) of",
-        r"rather than|instead of|as opposed to|excluding|excludes|excluded|ruled out(?: for)?|rules out|resolved",
+        r"mimic(?:s|king)?|simulat(?:es|ing)|rather than|instead of|as opposed to|excluding|excludes|excluded|"
+        r"ruled out(?: for)?|rules out|resolved",
     ),
     # A new clause: nothing reaches across it.
     "stop": (
         r"[.!?;](?= |$)|: |but|however|although|though|yet|except(?:ing)?(?: for)?|save for|aside from|apart from|"
         r"other than|"
         r"otherwise|while|whilst|whereas|nevertheless|nonetheless|despite|in spite of|superimposed on",
-        r"(?:, |,? ?and )?there(?:'s| (?:is|are|was|were|has|have|may|remains?|appears?))(?: (?:be|been))?",
+        r"(?:, |,? ?and )?there(?:'s| (?:is|are|was|were|has|have|remains?|appears?))(?: been)?",
         r"(?:,|,? and) (?:the|a|an|his|her|its|he|she|it|this|that)|and (?:patient|osseous)",
         r"(?:,|,? and) (?=(?:heart|lungs?|cardiac (?:silhouette|size)|mediastinum|cardiomediastinal|trachea|aorta|"
         r"bones|bony|hila|"

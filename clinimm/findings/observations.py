@@ -4,7 +4,7 @@ Phrases are regular expressions over lower-case text with single spaces, matched
 in them is bounded or possessive, so that no text takes more than linear time.
 
 Source: the mention lists of the CheXpert labeler (Irvin et al. 2019), from which we part where a clinical note would
-mislead: `infection`, `collapse`, `line` and `tube` count only with a word that ties them to the chest, lung fibrosis is
+mislead: `infection`, `line` and `tube` count only with a word that ties them to the chest, lung fibrosis is
 not pleural, sternal wires and stents are devices, and a silhouette called merely stable says nothing of its size."""
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _GAP = (
     r"(?:[ ,:]++(?!(?:but|however|although|though|with|without|lungs?|there|while|shows?|stable|unchanged)\b)[\w'/-]++)"
 )
 _BETWEEN = rf"{_GAP}{{0,8}}?[ ,:]++"
-_BEFORE = r" (?:(?:of |in )?(?:the |his |her )?(?:overall )?)"
+_BEFORE = r" (?:of |in )?(?:the |his |her )?(?:overall )?"
 
 _HEART = (
     r"(?:heart(?! (?:failure|disease|rate|border|sounds?|attack|transplant))(?: size| shadow| silhouette| contours?)?|"
@@ -75,7 +75,6 @@ def _stated(structure: str) -> Mapping[int, tuple[str, ...]]:
     }
 
 
-_LOBE = r"(?:lobar|lobe|lung|pulmonary|segmental|segment|[lr][ulm]l|basal|bibasilar)"
 _DIVISION = r"(?:(?:left|right|upper|lower|middle|entire|whole|both) ){0,3}(?:lobes?|lungs?|lingula|[lr][ulm]l)"
 _CATHETER = (
     r"(?:central|venous|arterial|picc|jugular|ij|subclavian|femoral|hickman|dialysis|swan[ -]ganz|monitoring|support|"
@@ -117,7 +116,7 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         rf"had )?returned to))?"
         rf" {_WHOLLY}{{0,3}}(?:normal(?! (?:heart|cardiac|size|lung volumes?))|unremarkable|negative(?! for)|"
         rf"clear(?! (?:to|on|of)\b))",
-        rf"(?:normal|unremarkable|negative|clear) (?:\w+ ){{0,2}}(?:{_FILM}|study|examination of the chest)",
+        rf"(?:normal|unremarkable|negative|clear) (?:\w+ ){{0,4}}(?:{_FILM}|study|examination of the chest)",
     ),
     "Enlarged Cardiomediastinum": (
         r"mediastinal (?:widening|enlargement|prominence)",
@@ -127,7 +126,7 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"cardiomegaly",
         r"cardiac (?:enlargement|dilatation|dilation)",
         r"heart enlargement",
-        r"(?:globally )?(?:left|right) ventric(?:le|ular) (?:enlargement|dilatation)",
+        r"(?:left|right) ventric(?:le|ular) (?:enlargement|dilatation)",
         r"(?:bi|left |right )?(?:atrial|ventricular) enlargement",
     ),
     "Lung Lesion": (
@@ -153,7 +152,7 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"ggos?",
         r"air ?-?space (?:disease|changes?|shadow(?:s|ing)?|process|filling)",
         r"(?:patchy|hazy|diffuse|alveolar|fluffy|interstitial|reticular|inflammatory|pulmonary|lung|bilateral|basal) "
-        r"shadow(?:s|ing)?",
+        r"shadows?|shadowing",
         r"interstitial (?:lung )?(?:pattern|markings?|disease|changes?|thickening|prominence|abnormalit(?:y|ies)|"
         r"densit(?:y|ies)|"
         r"involvement|process)",
@@ -175,10 +174,10 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
     ),
     "Edema": (
         r"(?:o?edema|oedematous changes|edematous changes)",
-        r"(?:congestive )?(?:heart|cardiac) failure",
+        r"(?:congestive )?(?:heart|cardiac|biventricular|left ventricular|lv|overt) failure",
         r"chf",
         r"cardiac decompensation",
-        r"kerley(?:[ -](?:a|b|c|a and b)){0,1}(?:[ -]lines?)?",
+        r"kerley(?:[ -](?:a|b|c|a and b))?(?:[ -]lines?)?",
         r"fluid overload",
     ),
     "Consolidation": (r"consolidat(?:ions?|ive|ed|ing)",),
@@ -188,21 +187,19 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"pneumonic (?:infiltrat\w+|process|consolidations?|changes?|focus|foci)",
         r"(?:pulmonary|lung|chest|superimposed|parenchymal|lower respiratory tract|bronchopulmonary) infections?",
         r"(?:(?<=versus )|(?<=vs )|(?<=vs\. )|(?<=or )|(?<=underlying )|(?<=over )|(?<=exclude )|(?<=focal )|"
-        r"(?<=atypical ))"
+        r"(?<=atypical )|(?<=evidence of ))"
         r"infections?",
         r"infection(?= (?:cannot|can not|is not) )",
         r"infectious (?:process|infiltrat\w+|etiology|aetiology|consolidations?|disease process|pneumonitis)",
     ),
     "Atelectasis": (
         r"(?:micro)?atelecta(?:sis|ses|tic)",
-        rf"{_LOBE} collapse",
-        rf"(?:complete |partial |total )?collapse of (?:the |both )?{_DIVISION}",
+        r"collapse",
         rf"collapsed {_DIVISION}",
-        r"collapse(?= (?:and|or|/) consolidation)|(?<=consolidation or )collapse|(?<=consolidation and )collapse",
     ),
-    "Pneumothorax": (r"(?:hydro|h[a]?emo|tension )?-?pneumothora(?:x|xes|ces)", r"ptx"),
+    "Pneumothorax": (r"(?:hydro|ha?emo|tension )?-?pneumothora(?:x|xes|ces)", r"ptx"),
     "Pleural Effusion": (
-        r"(?:hydro|h[a]?emo)-?(?:pneumo)?thora(?:x|ces)",
+        r"(?:hydro|ha?emo)-?(?:pneumo)?thora(?:x|ces)",
         r"pleural fluid(?: collections?)?",
         r"(?:pleural |parapneumonic |subpulmonic |interlobar )?effusions?",
         r"fluid (?:in|within|along|tracking in) the (?:\w+ ){0,3}(?:pleural spaces?|fissures?|pleural cavit(?:y|ies))",
@@ -236,7 +233,8 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"(?:spinal|orthopa?edic|surgical|fixation|metallic|thoracic|harrington) (?:hardware|rods?|plates?|screws?)",
         r"hardware|stents?|(?:support|monitoring|implanted|medical|electronic|assist|cardiac) devices?",
         r"(?:prosthetic|mechanical|bioprosthetic|artificial) (?:\w+ )?valves?|valve (?:prosthes[ei]s|replacements?)",
-        r"intra-?aortic balloon pump|ecmo(?: cannulas?)?|arthroplast(?:y|ies)|chest drains?|drains",
+        r"intra-?aortic balloon pump|ecmo(?: cannulas?)?|arthroplast(?:y|ies)|chest drains?|drains|(?<=the )drain|"
+        r"(?<=a )drain|(?:ij|jugular|femoral|introducer|vascular) sheaths?",
     ),
 }  # fmt: skip
 """Phrases that name an observation. What stands around them decides whether it is asserted, denied or left open; those
@@ -285,11 +283,14 @@ UNRELATED = (
     r"(?:joint|knee|subdural|middle ear|peritoneal) effusions?",
     r"(?:peripheral|pedal|leg|ankle|cerebral|brain|limb|pitting|periorbital|facial|soft[ -]tissue|laryngeal|"
     r"subcutaneous|"
-    r"lower extremity|extremity|bone marrow|scrotal|macular|lower limb) o?edema",
+    r"lower extremity|extremity|bone marrow|scrotal|macular|disc|lower limb) o?edema",
     r"o?edema of the (?:legs?|ankles?|feet|face|lower (?:limbs|extremities)|brain|larynx)",
     r"(?:body|bone|muscle|lean) mass(?: index)?",
     r"mass effect",
     r"nasal cannula",
+    r"(?:circulatory|cardiovascular|hemodynamic|haemodynamic|vertebral|endplate|vertebral body|airway|"
+    r"tracheal) collapse",
+    r"(?:a|his|her|after|following) collapse(?! of)|collapse at (?:home|work)",
     r"(?:fat|fatty|liver|skin|bone marrow|marrow) infiltration",
     r"(?:breast|brain|liver|adrenal|renal|kidney|thyroid|abdominal|pelvic|ovarian|skin|scalp|neck) "
     r"(?:mass(?:es)?|nodules?|tumou?rs?|neoplasms?|lesions?)",

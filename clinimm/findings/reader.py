@@ -26,6 +26,7 @@ YES, OPEN, NO = 1, 0, -1
 _NEAR = 60  # characters within which "or" and "versus" join two findings
 _MARKS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u2010": "-", "\u2011": "-", "\u2013": "-", "\u2014": "-"})
 _SPACE = re.compile(r"\s+")
+_BEFORE = {"open": OPEN, "no": NO}
 _AFTER = {"open_after": OPEN, "no_after": NO}
 _JOINS = {"or": "or", "list": "list", "fresh": "list", "relation": "relation"}
 _PLURAL = re.compile(r"(?:are|were|have)\b")
@@ -59,7 +60,7 @@ class _Mention:
 class _Clause:
     """What holds at one place of the walk."""
 
-    trigger: str = ""  # "no", "open" or nothing
+    trigger: str = ""  # "no", "open", "kept" ("no change in") or nothing
     parted: bool = False  # a comma or an "and" has come since the trigger
     mentions: list[_Mention] = field(default_factory=list)
     joins: set[str] = field(default_factory=set)  # joining words since the last finding
@@ -207,11 +208,11 @@ def _taken_back(cues: Sequence[re.Match[str]]) -> set[int]:
 def _enter(clause: _Clause, mention: _Mention) -> None:
     """The walk reaches the end of a finding's name: the trigger that holds decides."""
     before = clause.mentions[-1] if clause.mentions else None
-    if not mention.finder.firm and clause.trigger:
-        mention.value = NO if clause.trigger == "no" else min(mention.value, OPEN)
+    if not mention.finder.firm and clause.trigger in _BEFORE:
+        mention.value = min(mention.value, _BEFORE[clause.trigger])
     if before and mention.start - before.end <= _NEAR:
         mention.link = _link(clause.joins)
-        if mention.link == "or" and _rivals(before, mention):
+        if mention.link == "or" and clause.trigger != "kept" and _rivals(before, mention):
             before.value = mention.value = OPEN
     clause.mentions.append(mention)
     clause.joins.clear()
@@ -257,6 +258,8 @@ def _set_off(clause: _Clause, kind: str, place: int) -> None:
         clause.trigger, clause.parted = kind, False
     elif kind == "versus" or (kind == "hint" and not denied):
         clause.trigger = "open"
+    elif kind == "false":
+        clause.trigger = "kept"
     if kind == "versus":
         _open_before(clause, place)
 

@@ -1,5 +1,6 @@
 """Sentences: the original's cuts reproduced, and a cutter that keeps the text."""
 
+import re
 import time
 from itertools import pairwise
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinimm.findings.sentences import medclip_sentences, sentences, spans
+from clinimm.findings.sentences import _MEDCLIP_POINT, medclip_sentences, sentences, spans
 
 ORIGINAL = [
     (
@@ -26,6 +27,11 @@ ORIGINAL = [
 @pytest.mark.parametrize(("report", "segments"), ORIGINAL)
 def test_medclip_cuts_as_the_original_does(report: str, segments: list[str]) -> None:
     assert medclip_sentences(report) == segments
+
+
+@given(st.text(alphabet="12. a", max_size=30))
+def test_the_linear_pattern_splits_where_the_quadratic_original_does(text: str) -> None:
+    assert _MEDCLIP_POINT.split(text) == re.split(r"[0-9]+\.+[^0-9]", text)
 
 
 @pytest.mark.parametrize(
