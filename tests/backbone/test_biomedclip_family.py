@@ -109,7 +109,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Ten
     scores = q @ k.transpose(-1, -2) / (width // HEADS) ** 0.5
     if mask is not None:
         scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
-    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, width)
+    mixed: Tensor = scores.softmax(-1) @ v
+    return mixed.transpose(1, 2).reshape(b, n, width)
 
 
 def timm_tokens(w: Weights, pixels: Tensor) -> Tensor:
