@@ -5,7 +5,19 @@ import sys
 
 import typer
 
-from clinimm.cli import backbone, data, demo, evaluate, explain, predict, pretrain, train
+from clinimm.cli import (
+    backbone,
+    data,
+    demo,
+    evaluate,
+    explain,
+    index,
+    predict,
+    pretrain,
+    retrieve,
+    train,
+    zeroshot,
+)
 from clinimm.errors import ClinimmError
 
 app = typer.Typer(
@@ -15,7 +27,17 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(backbone.app, name="backbone")
-for verb in (demo.demo, pretrain.pretrain, train.train, evaluate.evaluate, predict.predict, explain.explain):
+for verb in (
+    demo.demo,
+    pretrain.pretrain,
+    train.train,
+    evaluate.evaluate,
+    predict.predict,
+    explain.explain,
+    index.index,
+    retrieve.retrieve,
+    zeroshot.zeroshot,
+):
     app.command()(verb)
 
 

@@ -18,9 +18,10 @@ from clinimm.config.inputs import (
 from clinimm.config.pretrain import PretrainConfig
 from clinimm.config.reading import dump, load, load_as, parse, parse_as
 from clinimm.config.train import Config, Reference
+from clinimm.config.zeroshot import Prompts, ZeroShotConfig, ZeroShotTarget
 
 __all__ = [
     "Adapt", "AnalyteColumn", "BackboneUse", "Config", "Data", "Encoder", "ImageInput", "InputSection",
-    "PretrainConfig", "Reference", "Resampler", "Section", "TabularInput", "Target", "TextInput", "dump", "load",
-    "load_as", "parse", "parse_as",
+    "PretrainConfig", "Prompts", "Reference", "Resampler", "Section", "TabularInput", "Target", "TextInput",
+    "ZeroShotConfig", "ZeroShotTarget", "dump", "load", "load_as", "parse", "parse_as",
 ]  # fmt: skip
