@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 
 _SEEN = (
-    r"(?:seen|identified|visuali[sz]ed|present|evident|noted|appreciated|detected|demonstrated|found|observed|apparent|"
-    r"shown|visible|discerned|recogni[sz]ed|delineated|documented|noticed|revealed|there|reported|displayed|suspected)"
+    r"(?:seen|identified|visuali[sz]ed|present|evident|noted|appreciated|detected|demonstrated|found|observed|"
+    r"apparent|shown|visible|discerned|recogni[sz]ed|delineated|documented|noticed|revealed|there|reported|displayed|"
+    r"suspected)"
 )
 _BE = r"(?:is|are|was|were|be|being|has been|have been|had been)"
 _SHOW = r"(?:show|demonstrate|reveal|display|suggest|indicate|disclose|exhibit|have|detect|identify|find|see)"
@@ -41,24 +42,19 @@ CUES: Mapping[str, tuple[str, ...]] = {
     "open after": (
         rf"(?:(?:is|are|was|were|has|have) )?{_CANNOT}(?: {_WHOLLY}){{0,3}} {_BAR}{_CLOSE}",
         rf"(?:may|might|could|would)(?: (?:also|well|still))? be (?:{_SEEN}|considered|possible|developing|hidden|"
-        rf"masked|missed|"
-        r"superimposed|contributing)",
+        rf"masked|missed|superimposed|contributing)",
         r"(?:may|might|could|can) (?:also )?have (?:this|a similar|similar) appearance",
-        r"(?:is|are|was|were|remains?|seems?|appears?)(?: (?:also|still|thought|felt|considered|deemed|highly|very|"
-        r"less|more|quite|"
-        r"strongly|a|to be|clinically|not)){0,3} (?:possible|possibility|probable|likely|unlikely|suspected|"
-        r"questionable|questioned|"
-        rf"doubtful|equivocal|uncertain|indeterminate|presumed|conceivable|plausible|consideration|considered|"
-        rf"favou?red|concern){_CLOSE}",
+        rf"(?:is|are|was|were|remains?|seems?|appears?)(?: (?:also|still|thought|felt|considered|deemed|highly|very|"
+        rf"less|more|quite|strongly|a|to be|clinically|not)){{0,3}} (?:possible|possibility|probable|likely|unlikely|"
+        rf"suspected|questionable|questioned|doubtful|equivocal|uncertain|indeterminate|presumed|conceivable|"
+        rf"plausible|consideration|considered|favou?red|concern){_CLOSE}",
         r"(?:should|must|can|needs? to|has to|have to|to)(?: also)? be (?:considered|suspected|ruled out|excluded|"
-        r"entertained|"
-        r"kept in mind)",
-        r"(?:(?:is|are|was|were) )?not (?:clearly|definitely|well|definitively|convincingly|optimally|adequately|"
-        r"reliably) "
-        rf"(?:{_SEEN}|assessed|evaluated)",
+        r"entertained|kept in mind)",
+        rf"(?:(?:is|are|was|were) )?not (?:clearly|definitely|well|definitively|convincingly|optimally|adequately|"
+        rf"reliably) (?:{_SEEN}|assessed|evaluated)",
         r"(?:poorly|incompletely|suboptimally) (?:evaluated|assessed|visuali[sz]ed|seen)",
-        r"(?:(?:less |more |very |most |un)?likely|questionable|suspected|questioned|possible|"
-        r"equivocal)(?= ?(?:[.,;)?]|$))",
+        r"(?:(?:less |more |very |most |un)?likely|questionable|suspected|questioned|possible|equivocal)"
+        r"(?= ?(?:[.,;)?]|$))",
         r"in the (?:appropriate|proper|right|correct) clinical (?:setting|context|scenario)",
         r"(?:if|as|where) clinically (?:suspected|indicated|appropriate)",
         r"if (?:any|present)(?= ?(?:[.,;)]|$))|in the differential",
@@ -67,16 +63,14 @@ CUES: Mapping[str, tuple[str, ...]] = {
     # After the finding, and denying it.
     "no after": (
         rf"{_BE}(?: (?:now|currently))? (?:no longer|not|never)(?: (?:been|being|be|currently|otherwise|"
-        rf"radiographically|any longer))"
-        rf"{{0,3}} {_SEEN}",
+        rf"radiographically|any longer)){{0,3}} {_SEEN}",
         rf"(?:not|never|no longer)(?: (?:be|been|being|currently))? {_SEEN}(?! (?:any|an?|to) )",
         rf"(?:cannot|can not|could not) be {_SEEN}",
         r"(?:has|have|had)(?: (?:since|now|completely|fully|entirely|also|both|all|subsequently|essentially|slowly|"
-        r"been|"
-        r"spontaneously)){0,3} (?:resolved|cleared|disappeared|gone|vanished|evacuated|removed|excluded|ruled out)",
+        r"been|spontaneously)){0,3} (?:resolved|cleared|disappeared|gone|vanished|evacuated|removed|excluded|"
+        r"ruled out)",
         r"(?:is|are|was|were)(?: (?:now|completely|fully|entirely|since|also|all|both)){0,2} (?:resolved|absent|"
-        r"excluded|ruled out|"
-        r"cleared|gone|removed|negative(?! for)|discontinued|withdrawn)",
+        r"excluded|ruled out|cleared|gone|removed|negative(?! for)|discontinued|withdrawn)",
         r"(?:resolved|cleared|disappeared|removed|removal|ruled out|excluded|absent)"
         r"(?= ?(?:[.,;)]|$|(?:on|by|after|since|completely|with|at|within|in)\b))",
         r": ?(?:none|no|absent|negative|nil|not)(?: (?:seen|identified|present|detected))?(?= ?(?:[.,;)]|$))",
@@ -88,8 +82,8 @@ CUES: Mapping[str, tuple[str, ...]] = {
     "open": (
         rf"(?:{_CANNOT}|(?:does|do|did) not|to)(?: {_WHOLLY}){{0,2}} (?:exclude|rule out|discount)",
         r"no (?:\w+ ){0,3}to (?:exclude|rule out)|rule[ -]out|r/o|exclude",
-        r"(?:question|possibility|likelihood|suspicion|suggestion|risk|chance) (?:of|for)|question(?:able|ably|ing|"
-        r"ed)?|query",
+        r"(?:question|possibility|likelihood|suspicion|suggestion|risk|chance) (?:of|for)|"
+        r"question(?:able|ably|ing|ed)?|query",
         r"equivocal|indeterminate|\?(?= ?[a-z])|may(?! \d)(?: not)?|(?:might|could|would)(?: not)?",
         rf"(?:(?:most|more|very|less|quite) |un)?{_DOUBT}",
         r"suspect(?:s|ed|ing)?|favou?r(?:s|ed|ing)?(?: to represent)?|borderline",
@@ -107,8 +101,8 @@ CUES: Mapping[str, tuple[str, ...]] = {
     "hint": (
         r"(?:suspicious|concern(?:ing|ed)?|worrisome|worry(?:ing)?) (?:for|of|about)",
         r"(?:to )?suggest(?:s|ed|ing|ive)?(?: of| that| for)?",
-        r"(?:(?:past |prior |previous |remote )?(?:medical |surgical |clinical )?history|hx|h/o)(?:: ?| (?:of|for|"
-        r"significant for))?",
+        r"(?:(?:past |prior |previous |remote )?(?:medical |surgical |clinical )?history|hx|h/o)"
+        r"(?:: ?| (?:of|for|significant for))?",
         r"(?:previous|prior|past|remote|childhood)(?: (?:episodes?|bouts?))?(?: of)?(?= (?:pneumonia|heart failure|"
         r"lung cancer))",
     ),
@@ -124,33 +118,28 @@ CUES: Mapping[str, tuple[str, ...]] = {
     # A new clause: nothing reaches across it.
     "stop": (
         r"[.!?;](?= |$)|: |but|however|although|though|yet|except(?:ing)?(?: for)?|save for|aside from|apart from|"
-        r"other than|"
-        r"otherwise|while|whilst|whereas|nevertheless|nonetheless|despite|in spite of|superimposed on",
+        r"other than|otherwise|while|whilst|whereas|nevertheless|nonetheless|despite|in spite of|superimposed on",
         r"(?:, |,? ?and )?there(?:'s| (?:is|are|was|were|has|have|remains?|appears?))(?: been)?",
         r"(?:,|,? and) (?:the|a|an|his|her|its|he|she|it|this|that)|and (?:patient|osseous)",
         r"(?:,|,? and) (?=(?:heart|lungs?|cardiac (?:silhouette|size)|mediastinum|cardiomediastinal|trachea|aorta|"
-        r"bones|bony|hila|"
-        r"diaphragm)\b)",
+        r"bones|bony|hila|diaphragm)\b)",
     ),
     # The end of a trigger's reach; a later trigger can still reach back across it.
     "end": (
         r", (?:which|who|where)",
-        rf"(?:is|are|was|were|remains?)(?: (?:again|also|still|now|then|best|currently))? (?:{_SEEN}|unchanged|"
-        rf"stable|persistent|"
-        r"redemonstrated|more|increasing|worse)",
-        r"shows?|showed|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|following|after|status post|presents?|"
-        r"presented|presenting|developed|develops|found|admitted|showing|exhibited|had|has|persists?|underwent|"
-        r"diagnosed|because|now",
+        rf"(?:is|are|was|were|remains?)(?: (?:again|also|still|now|then|best|currently))? (?:{_SEEN}|unchanged|stable|"
+        rf"persistent|redemonstrated|more|increasing|worse)",
+        r"shows?|showed|demonstrat(?:es|ed|ing)|reveal(?:s|ed|ing)|following|after|status post|presents?|presented|"
+        r"presenting|developed|develops|found|admitted|showing|exhibited|had|has|persists?|underwent|diagnosed|"
+        r"because|now",
         r"(?<!consistent )(?<!compatible )(?<!associated )(?<!presented )with",
     ),
     # Where a list of denied or doubted things turns to something that is there.
     "fresh": (
         r"(?:,|,? and|,? plus) (?:very )?(?:small|mild|mildly|minimal|trace|tiny|stable|unchanged|persistent|"
-        r"bibasilar|moderate|"
-        r"moderately|chronic|large|left|right|bilateral|severe|increas(?:ed|ing)|worsening|improv(?:ed|ing)|"
-        r"extensive|diffuse|patchy|"
-        r"multifocal|scattered|again|post|status|marked|known|slight|slightly|subtle|new|progressive|residual|"
-        r"multiple)",
+        r"bibasilar|moderate|moderately|chronic|large|left|right|bilateral|severe|increas(?:ed|ing)|worsening|"
+        r"improv(?:ed|ing)|extensive|diffuse|patchy|multifocal|scattered|again|post|status|marked|known|slight|"
+        r"slightly|subtle|new|progressive|residual|multiple)",
     ),
     # One finding explains the other: no list.
     "relation": (

@@ -4,8 +4,9 @@ Phrases are regular expressions over lower-case text with single spaces, matched
 in them is bounded or possessive, so that no text takes more than linear time.
 
 Source: the mention lists of the CheXpert labeler (Irvin et al. 2019), from which we part where a clinical note would
-mislead: `infection`, `line` and `tube` count only with a word that ties them to the chest, lung fibrosis is
-not pleural, sternal wires and stents are devices, and a silhouette called merely stable says nothing of its size."""
+mislead (`infection`, `line` and `tube` count only with a word that ties them to the chest, a nasal cannula is no device
+on a film) and where its sense is another: lung fibrosis is not pleural, sternal wires and stents are devices, a
+silhouette called merely stable says nothing of its size, and one at the upper limits of normal is left open."""
 
 from collections.abc import Mapping
 
@@ -44,10 +45,10 @@ _HEART = (
     r"ctr)"
 )
 _MEDIASTINUM = (
-    r"(?:(?:cardio-?)?mediastinum|(?:cardio-?|cardiac[ -])?mediastinal(?: and (?:hilar|cardiac))?"
-    r" (?:silhouettes?|contours?|shadow|width|structures|size|borders?|configuration)|"
-    r"(?:hilar|hila|cardiac|heart|aortic) and mediastinal (?:silhouettes?|contours?|structures|borders?)|"
-    r"mediastinal(?=,? (?:and|or) (?:hilar|pleural)[\w ]{0,20} (?:contours?|silhouettes?|structures|surfaces)))"
+    r"(?:(?:cardio-?)?mediastinum|(?:cardio-?|cardiac[ -])?mediastinal(?: and (?:hilar|cardiac))? (?:silhouettes?|"
+    r"contours?|shadow|width|structures|size|borders?|configuration)|(?:hilar|hila|cardiac|heart|aortic)"
+    r" and mediastinal (?:silhouettes?|contours?|structures|borders?)|mediastinal(?=,? (?:and|or)"
+    r" (?:hilar|pleural)[\w ]{0,20} (?:contours?|silhouettes?|structures|surfaces)))"
 )
 _LARGE = r"(?:(?:en)?larged?|bigger|big|widen(?:ed|ing)|dilated|prominent|generous|increased|broadened|boot-shaped)"
 _LARGE_BEFORE = (
@@ -55,9 +56,8 @@ _LARGE_BEFORE = (
 )
 _NORMAL = (
     r"(?:within (?:the )?(?:normal|physiologic(?:al)?)(?: limits)?|(?<!limits of )(?<!limit of )(?<!top )(?<!top-)"
-    r"(?<!borderline )(?<!not )(?<!high-)(?<!high )(?:normal|unremarkable)|not (?:\w+ )?(?:enlarged|widened|dilated|"
-    r"increased)|"
-    r"(?<!not )(?:wnl|midline and normal))"
+    r"(?<!borderline )(?<!not )(?<!high-)(?<!high )(?:normal|unremarkable)|"
+    r"not (?:\w+ )?(?:enlarged|widened|dilated|increased)|(?<!not )(?:wnl|midline and normal))"
 )
 _NORMAL_BEFORE = r"(?:normal|unremarkable)(?: size(?: and shape)?| sized| contour| appearance)?"
 _BORDERLINE = (
@@ -88,8 +88,8 @@ _CHEST_WORD = (
 )
 _FILM = (
     r"(?:(?:chest|thoracic|lung) (?:x-?rays?|radiographs?|radiography|films?|ct(?: scan)?|roentgenogram|imaging|scan|"
-    r"skiagram)|"
-    r"(?:x-?rays?|radiographs?|films?|ct)(?: scan)? of the (?:chest|thorax)|cxr|(?:chest|thorax)(?! tube| pain| wall))"
+    r"skiagram)|(?:x-?rays?|radiographs?|films?|ct)(?: scan)? of the (?:chest|thorax)|cxr|(?:chest|thorax)"
+    r"(?! tube| pain| wall))"
 )
 _WHOLLY = (
     r"(?:(?:completely|essentially|entirely|initially|all|within|perfectly|also|both|grossly|again|read|reported|as) )"
@@ -97,25 +97,21 @@ _WHOLLY = (
 
 LEXICON: Mapping[str, tuple[str, ...]] = {
     NO_FINDING: (
-        rf"(?:no|without|free of|negative for|absence of|nor)(?: {_ADVERB}?(?:evidence|signs?|features|"
-        rf"indication) (?:of|for))?"
-        rf" {_ADVERB}{{0,2}}(?:(?:acute|active|other acute|new|"
-        rf"actionable) )?{_ADVERB}?(?:{_CHEST_WORD} ){{0,4}}{_CHECK}"
-        r"(?! (?:of|to|suggest\w*|suspicious|consistent|compatible|concerning|in(?! the (?:chest|lungs|thorax))|at|"
-        r"affecting|involving|for))",
+        rf"(?:no|without|free of|negative for|absence of|nor)(?: {_ADVERB}?(?:evidence|signs?|features|indication)"
+        rf" (?:of|for))? {_ADVERB}{{0,2}}(?:(?:acute|active|other acute|new|actionable)"
+        rf" )?{_ADVERB}?(?:{_CHEST_WORD} ){{0,4}}{_CHECK}(?! (?:of|to|suggest\w*|suspicious|consistent|compatible|"
+        rf"concerning|in(?! the (?:chest|lungs|thorax))|at|affecting|involving|for))",
         r"(?:lungs|lung fields|both lung fields)(?:,? (?:and|pleural|spaces|heart|mediastinum|fields|"
-        r"bilaterally)){0,4}:?"
-        r"(?: (?:are|appear|remain|were|is|look|seem|have remained))?"
-        r"(?: (?:well|hyper|fully|adequately|expanded|inflated|hyperinflated|aerated|and|but|now|both|grossly|"
-        r"symmetrically|bilaterally|essentially|completely|hyperexpanded|to be|radiographically)){0,5}"
-        r" (?:clear|normal|unremarkable)(?! (?:of|from|to|on)\b)(?: bilaterally)?",
+        r"bilaterally)){0,4}:?(?: (?:are|appear|remain|were|is|look|seem|have remained))?(?: (?:well|hyper|fully|"
+        r"adequately|expanded|inflated|hyperinflated|aerated|and|but|now|both|grossly|symmetrically|bilaterally|"
+        r"essentially|completely|hyperexpanded|to be|radiographically)){0,5} (?:clear|normal|unremarkable)"
+        r"(?! (?:of|from|to|on)\b)(?: bilaterally)?",
         r"(?:clear|normal) (?:heart and )?(?:lungs|lung fields)",
         r"nad",
-        rf"(?<!otherwise ){_FILM}(?: (?:on|at|obtained|taken|performed|done)(?: [\w-]++){{1,5}}?)?"
-        rf"(?: (?:is|was|are|were|appears?|appeared|remains?|being|proved|looks?|showed|shows|(?:has |"
-        rf"had )?returned to))?"
-        rf" {_WHOLLY}{{0,3}}(?:normal(?! (?:heart|cardiac|size|lung volumes?))|unremarkable|negative(?! for)|"
-        rf"clear(?! (?:to|on|of)\b))",
+        rf"(?<!otherwise ){_FILM}(?: (?:on|at|obtained|taken|performed|done)"
+        rf"(?: [\w-]++){{1,5}}?)?(?: (?:is|was|are|were|appears?|appeared|remains?|being|proved|looks?|showed|shows|"
+        rf"(?:has |had )?returned to))? {_WHOLLY}{{0,3}}(?:normal(?! (?:heart|cardiac|size|lung volumes?))|"
+        rf"unremarkable|negative(?! for)|clear(?! (?:to|on|of)\b))",
         rf"(?:normal|unremarkable|negative|clear) (?:\w+ ){{0,4}}(?:{_FILM}|study|examination of the chest)",
     ),
     "Enlarged Cardiomediastinum": (
@@ -151,17 +147,15 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"appearance))?",
         r"ggos?",
         r"air ?-?space (?:disease|changes?|shadow(?:s|ing)?|process|filling)",
-        r"(?:patchy|hazy|diffuse|alveolar|fluffy|interstitial|reticular|inflammatory|pulmonary|lung|bilateral|basal) "
-        r"shadows?|shadowing",
+        r"(?:patchy|hazy|diffuse|alveolar|fluffy|interstitial|reticular|inflammatory|pulmonary|lung|bilateral|basal)"
+        r" shadows?|shadowing",
         r"interstitial (?:lung )?(?:pattern|markings?|disease|changes?|thickening|prominence|abnormalit(?:y|ies)|"
-        r"densit(?:y|ies)|"
-        r"involvement|process)",
+        r"densit(?:y|ies)|involvement|process)",
         r"reticul(?:ar|o)[ -]?nodular(?: (?:pattern|changes?|densit(?:y|ies)|opacit(?:y|ies)|infiltrates?))?",
         r"reticular (?:pattern|markings?|changes?|densit(?:y|ies)|shadowing|thickening)",
         r"reticulations?",
         r"(?:increased|abnormal|patchy|hazy|parenchymal|alveolar|ill-defined|basilar|streaky|pulmonary|lung|lobe|"
-        r"basal|base|"
-        r"airspace|perihilar) densit(?:y|ies)",
+        r"basal|base|airspace|perihilar) densit(?:y|ies)",
         r"decreased translucency",
         r"parenchymal (?:thickenings?|infiltrat\w+|disease|changes|abnormalit(?:y|ies)|involvement)",
         r"(?:parenchymal|pulmonary|lung|apical|basal|linear|basilar|biapical|bibasilar) scar(?:s|ring)?",
@@ -187,8 +181,7 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
         r"pneumonic (?:infiltrat\w+|process|consolidations?|changes?|focus|foci)",
         r"(?:pulmonary|lung|chest|superimposed|parenchymal|lower respiratory tract|bronchopulmonary) infections?",
         r"(?:(?<=versus )|(?<=vs )|(?<=vs\. )|(?<=or )|(?<=underlying )|(?<=over )|(?<=exclude )|(?<=focal )|"
-        r"(?<=atypical )|(?<=evidence of ))"
-        r"infections?",
+        r"(?<=atypical )|(?<=evidence of ))infections?",
         r"infection(?= (?:cannot|can not|is not) )",
         r"infectious (?:process|infiltrat\w+|etiology|aetiology|consolidations?|disease process|pneumonitis)",
     ),
@@ -218,13 +211,12 @@ LEXICON: Mapping[str, tuple[str, ...]] = {
     SUPPORT_DEVICES: (
         rf"{_CATHETER} (?:lines?|access|catheters?)",
         r"(?:endotracheal|nasogastric|orogastric|enteric|feeding|gastric|ng|og|et|chest|thoracostomy|tracheostomy|"
-        r"drainage|"
-        r"intercostal|dobb?hoff|pleural|nasoenteric|tracheal|intubation|support|pigtail|thoracic|jejunal|gastrostomy) "
-        r"(?:tubes?|drains?|drainage tubes?|catheters?)",
+        r"drainage|intercostal|dobb?hoff|pleural|nasoenteric|tracheal|intubation|support|pigtail|thoracic|jejunal|"
+        r"gastrostomy) (?:tubes?|drains?|drainage tubes?|catheters?)",
         r"(?:lines and tubes|tubes and lines|lines or tubes|tubes or lines|tubes)",
         r"ett|ngt|ogt|picc|cvc|cvl|iabp|lvad|aicd|icd|vp shunt",
-        r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|(?:pacemaker|icd|pacer|ventricular|atrial|ecg|"
-        r"ekg) (?:leads?|wires?)",
+        r"pacemakers?|pacers?|pacing (?:leads?|wires?|device)|(?:pacemaker|icd|pacer|ventricular|atrial|ecg|ekg)"
+        r" (?:leads?|wires?)",
         r"(?:cardioverter[ -])?defibrillators?",
         r"port-?a-?caths?|mediports?|medi-ports?|chemoports?|chest ports?|infusion ports?",
         r"catheters?|pigtails?|cannulas?|swan-?ganz",
@@ -248,15 +240,14 @@ STATED: Mapping[str, Mapping[int, tuple[str, ...]]] = {
 
 DENIED: Mapping[str, tuple[str, ...]] = {
     "Pleural Effusion": (
-        r"costo-?phrenic (?:angles?|sulc(?:i|us)|recess(?:es)?) (?:is|are|appears?|remains?) (?:\w+ )?(?:sharp|clear|"
-        r"free|"
-        r"preserved)",
+        r"costo-?phrenic (?:angles?|sulc(?:i|us)|recess(?:es)?) (?:is|are|appears?|remains?)"
+        r" (?:\w+ )?(?:sharp|clear|free|preserved)",
         r"(?:sharp|clear|free) costo-?phrenic (?:angles?|sulci|recesses)",
         r"pleural (?:spaces?|cavit(?:y|ies)|recesses) (?:is|are|remains?|appears?) (?:clear|free|normal|dry)",
     ),
     "Fracture": (
-        r"(?:ribs|bones|osseous structures|bony structures|bony thorax|clavicles?|bony thoracic cage) "
-        r"(?:is|are|appears?|remains?) (?:grossly )?intact",
+        r"(?:ribs|bones|osseous structures|bony structures|bony thorax|clavicles?|bony thoracic cage)"
+        r" (?:is|are|appears?|remains?) (?:grossly )?intact",
     ),
 }
 """Phrases that deny an observation by calling the structure normal."""
@@ -270,8 +261,8 @@ LEFT_OPEN: Mapping[str, tuple[str, ...]] = {
         r"cephali[sz]ation",
     ),
     "Pleural Effusion": (
-        r"blunt(?:ing|ed)(?: of)?(?: (?:the|both|bilateral|left|right|lateral|posterior)){0,4} costo-?phrenic "
-        r"(?:angles?|sulc(?:i|us)|recess(?:es)?)",
+        r"blunt(?:ing|ed)(?: of)?(?: (?:the|both|bilateral|left|right|lateral|"
+        r"posterior)){0,4} costo-?phrenic (?:angles?|sulc(?:i|us)|recess(?:es)?)",
         r"costo-?phrenic (?:angles?|sulc(?:i|us)|recess(?:es)?) (?:is|are|appears?|"
         r"remains?)?(?: \w+)? ?(?:blunt(?:ed|ing)|obscured)",
     ),
@@ -282,18 +273,17 @@ UNRELATED = (
     r"pericardial (?:effusions?|fluid)",
     r"(?:joint|knee|subdural|middle ear|peritoneal) effusions?",
     r"(?:peripheral|pedal|leg|ankle|cerebral|brain|limb|pitting|periorbital|facial|soft[ -]tissue|laryngeal|"
-    r"subcutaneous|"
-    r"lower extremity|extremity|bone marrow|scrotal|macular|disc|lower limb) o?edema",
+    r"subcutaneous|lower extremity|extremity|bone marrow|scrotal|macular|disc|lower limb) o?edema",
     r"o?edema of the (?:legs?|ankles?|feet|face|lower (?:limbs|extremities)|brain|larynx)",
     r"(?:body|bone|muscle|lean) mass(?: index)?",
     r"mass effect",
     r"nasal cannula",
-    r"(?:circulatory|cardiovascular|hemodynamic|haemodynamic|vertebral|endplate|vertebral body|airway|"
-    r"tracheal) collapse",
+    r"(?:circulatory|cardiovascular|hemodynamic|haemodynamic|vertebral|endplate|vertebral body|airway|tracheal)"
+    r" collapse",
     r"(?:a|his|her|after|following) collapse(?! of)|collapse at (?:home|work)",
     r"(?:fat|fatty|liver|skin|bone marrow|marrow) infiltration",
-    r"(?:breast|brain|liver|adrenal|renal|kidney|thyroid|abdominal|pelvic|ovarian|skin|scalp|neck) "
-    r"(?:mass(?:es)?|nodules?|tumou?rs?|neoplasms?|lesions?)",
+    r"(?:breast|brain|liver|adrenal|renal|kidney|thyroid|abdominal|pelvic|ovarian|skin|scalp|neck)"
+    r" (?:mass(?:es)?|nodules?|tumou?rs?|neoplasms?|lesions?)",
     r"nodular goit(?:er|re)",
     r"(?:lens|corneal|lenticular) opacit(?:y|ies)",
     r"(?:surgical|skin|operative|abdominal) scar(?:s|ring)?",
