@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -63,7 +63,7 @@ class Encoders(nn.Module):
         self.image, self.text, self.words, self.patches = image, text, words, patches
         self.adapted = tuple(adapted)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "Encoders":
         """Towers of which only a part is trained keep the rest as in evaluation."""
         super().train(mode)
         for one in self.adapted:
