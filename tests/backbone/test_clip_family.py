@@ -126,6 +126,18 @@ def test_every_weight_of_a_tower_lies_in_one_block_or_its_projection_and_learns(
     assert_blocks_hold(tower, pictures() if kind == "image" else torch.randint(2, 50, (3, 9)), ("projection.",))
 
 
+def test_pixels_are_standardized_as_either_of_transformers_files_says(
+    source: tuple[Path, CLIPModel], tmp_path: Path
+) -> None:
+    folder = copied(source[0], tmp_path / "source")
+    (folder / "preprocessor_config.json").unlink()
+    assert image_half(imported(folder, "clip", tmp_path / "openai")).architecture["mean"][0] == 0.48145466
+    said = {"image_processor": {"image_mean": MEAN, "image_std": STD}}
+    (folder / "processor_config.json").write_text(json.dumps(said))
+    tower = image_half(imported(folder, "clip", tmp_path / "said"))
+    assert (tower.architecture["mean"], tower.architecture["std"]) == (MEAN, STD)
+
+
 def test_import_then_export_gives_every_bit_back(source: tuple[Path, CLIPModel], tmp_path: Path) -> None:
     tensors = {name: tensor.half() for name, tensor in load_file(source[0] / "model.safetensors").items()}
     tensors["text_model.embeddings.position_ids"] = torch.arange(24)[None]  # as older versions wrote it

@@ -47,8 +47,10 @@ def _faults(half: Mapping[str, Any]) -> list[str]:
 
 
 def standardization(checkpoint: Checkpoint, mean: Sequence[float], std: Sequence[float]) -> dict[str, list[float]]:
-    """The "mean" and "std" of preprocessor_config.json; the given ones where it says none."""
+    """The "mean" and "std" of preprocessor_config.json, or as transformers 5 has it of processor_config.json; the given
+    ones where neither says any."""
     said = _beside(checkpoint.directory, "preprocessor_config.json")
+    said = said or _beside(checkpoint.directory, "processor_config.json").get("image_processor") or {}
     return {"mean": list(said.get("image_mean") or mean), "std": list(said.get("image_std") or std)}
 
 
