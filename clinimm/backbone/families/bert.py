@@ -46,8 +46,11 @@ def plan(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Plan:
 
 def _positions(config: Mapping[str, Any], kind: str) -> int:
     """How many word pieces have a position."""
-    table = config.get("max_position_embeddings", 512)
-    return int(table) - (int(config.get("pad_token_id", 1)) + 1 if kind in _OFFSET else 0)
+    table = int(config.get("max_position_embeddings", 512))
+    if kind not in _OFFSET:
+        return table
+    padding = 1 if kind == "mpnet" else int(config.get("pad_token_id", 1))  # MPNet's net has a 1, whatever its config
+    return table - padding - 1
 
 
 def _rules(prefix: str, headed: bool, old: bool) -> list[Rule]:
