@@ -120,6 +120,17 @@ def test_padding_does_not_change_a_text_s_point(backbone: Backbone) -> None:
     torch.testing.assert_close(tower(pieces.ids[:, :short], pieces.mask[:, :short]), before, atol=1e-6, rtol=0)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_text_without_any_word_stays_finite_beside_others(backbone: Backbone, dtype: torch.dtype) -> None:
+    tower, _ = text_half(backbone)
+    ids, mask = torch.full((2, 6), 5), torch.tensor([[True] * 6, [False] * 6])
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        hidden = tower.read(tower.embed(ids), mask)
+    assert hidden.tokens.values.isfinite().all()
+    assert hidden.pooled.isfinite().all()
+
+
 @pytest.mark.parametrize("kind", ["image", "text"])
 def test_every_weight_of_a_tower_lies_in_one_block_or_its_projection_and_learns(backbone: Backbone, kind: str) -> None:
     tower = backbone.towers[kind]

@@ -90,10 +90,11 @@ class ClipTextTower(TextTower):
 
 
 def causal(mask: Bool[Tensor, "b n"], dtype: torch.dtype) -> Float[Tensor, "b 1 n n"]:
-    """What to add to attention scores so that a position sees the real ones up to its own: 0, or the type's least
-    value, which unlike minus infinity leaves a text without any real position finite."""
-    length = mask.shape[1]
-    seen = mask[:, None, None, :] & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    """What to add to attention scores so that a position sees itself and the real ones before it: 0, or the type's
+    least value. Itself always, for a softmax over nothing is NaN, and a text without any real position must not be."""
+    n = mask.shape[1]
+    itself = torch.eye(n, dtype=torch.bool, device=mask.device)
+    seen = itself | (mask[:, None, None, :] & torch.ones_like(itself).tril())
     return torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill(~seen, torch.finfo(dtype).min)
 
 
