@@ -62,8 +62,8 @@ def ranks(
 
 def judge(found: Ranks, patient_ids: Sequence[str], *, resamples: int = 1000, seed: int = 0) -> Ranked:
     """The figures of the queries, their 95 % intervals by drawing patients, and chance's."""
-    statistics: dict[str, Statistic] = {f"recall@{k}": _mean_of(found.rank <= k) for k in DEPTHS}
-    statistics["mrr"] = _mean_of(1 / found.rank)
+    statistics: dict[str, Statistic] = {f"recall@{k}": mean_of(found.rank <= k) for k in DEPTHS}
+    statistics["mrr"] = mean_of(1 / found.rank)
     statistics["median_rank"] = lambda weights: weighted_median(found.rank, weights)
     figures = patient_bootstrap(statistics, patient_ids, resamples=resamples, seed=seed)
     return Ranked(len(found.rank), len(set(patient_ids)), figures, chance(found))
@@ -95,7 +95,8 @@ def weighted_median(values: Int[np.ndarray, " q"] | Float[np.ndarray, " q"], wei
     return np.where(total[:, 0] > 0, values[order][place].astype(float), np.nan)
 
 
-def _mean_of(values: np.ndarray) -> Statistic:
+def mean_of(values: np.ndarray) -> Statistic:
+    """The mean of one number per query, as the bootstrap takes it."""
     numbers = values.astype(float)
 
     def mean(weights: Weights) -> Values:
@@ -104,10 +105,3 @@ def _mean_of(values: np.ndarray) -> Statistic:
             return np.where(total > 0, weights @ numbers / total, np.nan)
 
     return mean
-
-
-def mean_figure(
-    values: Float[np.ndarray, " q"], patient_ids: Sequence[str], *, resamples: int = 1000, seed: int = 0
-) -> Estimate:
-    """The mean of one number per query, with its 95 % interval by drawing patients."""
-    return patient_bootstrap({"mean": _mean_of(values)}, patient_ids, resamples=resamples, seed=seed)["mean"]
