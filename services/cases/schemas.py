@@ -119,4 +119,4 @@ class CasePage(BaseModel):
 
 def links(case_id: str) -> dict[str, str]:
     base = f"/v1/cases/{case_id}"
-    return {"self": base, "results": f"{base}/results", "report": f"{base}/report"}
+    return {name: f"{base}/{name}" for name in ("results", "report", "similar")} | {"self": base}

@@ -81,6 +81,17 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
     assert await_report(service, case_id).status_code == 200
 
 
+@pytest.mark.xdist_group("one service")
+def test_similar_cases_are_found_by_what_the_worker_kept(service: httpx.Client) -> None:
+    mine, other = (post(service, case(name, patient={"id": name}), [("image", film(7))]).json() for name in "ab")
+    for sent in (mine, other):
+        await_result(service, sent["id"])
+    found = service.get(mine["links"]["similar"], params={"limit": 100}).json()
+    first = found["similar"][0]
+    assert (first["case_id"], first["similarity"]) == (other["id"], pytest.approx(1, abs=1e-5))
+    assert found["model"] == service.get("/v1/models").json()["models"][0]["digest"]
+
+
 @pytest.mark.slow
 def test_server_starts_a_dead_worker_again_and_takes_it_along_when_killed(tiny_artifact: Path, tmp_path: Path) -> None:
     with running("serve", tmp_path / "data", tiny_artifact, "--port", "0", **IMPATIENT) as process:
