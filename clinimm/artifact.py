@@ -4,7 +4,7 @@ manifest.json     format, versions, and the SHA-256 of every other file; its own
 config.json       the run's settings
 preparer.json     what was fitted to turn cases into batches
 encoders.json     architectures of text encoders and of a backbone's towers
-backbone.json     the backbone that was used: its digest, and where it was
+origin.json       the backbone that was used: its digest, and where it was
 weights.safetensors
 calibration.json
 patients.json     hashes of the patients it was trained and calibrated on, so that none of them is tested on
@@ -138,7 +138,7 @@ def save(
     }
     if config.backbone is not None and backbone is not None:
         origin = {"digest": backbone.digest, "family": backbone.family, "path": str(config.backbone.path)}
-        texts["backbone.json"] = _json(origin | {"save": config.backbone.save})
+        texts["origin.json"] = _json(origin | {"save": config.backbone.save})
     for name, text in texts.items():
         (building / name).write_text(text, encoding="utf-8")
     state = network.learned() if _adapters_only(config) else network.state_dict()
@@ -178,7 +178,7 @@ def _adapters_only(config: Config) -> bool:
 
 def _backbone_of(directory: Path, config: Config, path: Path | None) -> Backbone | None:
     """The backbone that was used in training, from `path` or where it was. Raises ArtifactError if it is not there."""
-    wanted = _read_json(directory / "backbone.json")["digest"]
+    wanted = _read_json(directory / "origin.json")["digest"]
     place = path or (config.backbone.path if config.backbone else Path())
     try:
         found = describe(place)["digest"]

@@ -17,6 +17,9 @@ Database = Annotated[
 Tokens = Annotated[
     Path | None, typer.Option("--tokens", help="File of clients' token hashes; turns authentication on.")
 ]
+Backbone = Annotated[
+    Path | None, typer.Option(help="Backbone of an artifact that holds only what was trained, if it moved.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the model in one worker.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Vectors = Annotated[str | None, typer.Option(help="How similar cases are searched: exact, or pgvector on PostgreSQL.")]
@@ -26,6 +29,7 @@ Vectors = Annotated[str | None, typer.Option(help="How similar cases are searche
 def serve(
     data: Data = None,
     artifact: Artifact = None,
+    backbone: Backbone = None,
     database_url: Database = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback only with --tokens.")] = None,
     port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
@@ -44,6 +48,7 @@ def serve(
         settings(
             data=data,
             artifact=artifact,
+            backbone=backbone,
             database_url=database_url,
             host=host,
             port=port,
@@ -61,6 +66,7 @@ def serve(
 def worker(
     data: Data = None,
     artifact: Artifact = None,
+    backbone: Backbone = None,
     database_url: Database = None,
     threads: Threads = None,
     device: Device = None,
@@ -77,6 +83,7 @@ def worker(
         settings(
             data=data,
             artifact=artifact,
+            backbone=backbone,
             database_url=database_url,
             threads=threads,
             device=device,

@@ -121,6 +121,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     given = {
         "DATA": settings.data,
         "ARTIFACT": settings.model,
+        "BACKBONE": settings.backbone,
         "DATABASE_URL": settings.database_url,
         "DATABASE_PASSWORD_FILE": settings.database_password_file,
         "THREADS": settings.threads,

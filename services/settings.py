@@ -29,7 +29,8 @@ class Limits(BaseModel):
 
 
 class Settings(BaseSettings):
-    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on.
+    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on. `backbone` is
+    where the artifact's backbone lies, if the artifact needs one and it has moved.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
     set it alike for the API and its workers."""
 
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
 
     data: Path = Path("clinimm-data")
     artifact: Path | None = None
+    backbone: Path | None = None
     database_url: str = ""
     database_password_file: Path | None = None
     host: str = "127.0.0.1"

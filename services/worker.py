@@ -37,7 +37,13 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     database = prepared(settings.url)
     sandbox = Sandbox(processes=2)
     predictor, explainer = (
-        Predictor.load(settings.model, device=settings.device, threads=settings.threads, sandbox=sandbox)
+        Predictor.load(
+            settings.model,
+            device=settings.device,
+            threads=settings.threads,
+            sandbox=sandbox,
+            backbone=settings.backbone,
+        )
         for _ in ("diagnose", "explain")
     )
     found = search.opened(database, settings.vectors, predictor.digest, predictor.config.model.width)

@@ -18,6 +18,9 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value, over what the config says; may be repeated.")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data", help="Folder that holds the cases' files.")]
+BackboneDir = Annotated[
+    Path | None, typer.Option("--backbone", help="Where the backbone lies that the artifact was trained on, if moved.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

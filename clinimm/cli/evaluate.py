@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clinimm.cli.arguments import ArtifactDir, AsJson, DataDir, show
+from clinimm.cli.arguments import ArtifactDir, AsJson, BackboneDir, DataDir, show
 from clinimm.cli.train import show_evaluation
 
 
@@ -19,6 +19,7 @@ def evaluate(
         bool, typer.Option("--opponents", help="Train simple opponents on the same patients.")
     ] = False,
     as_json: AsJson = False,
+    backbone: BackboneDir = None,
 ) -> None:
     """Judge a model, on patients it has not seen: every metric with its interval, for every subset of inputs.
 
@@ -31,7 +32,7 @@ def evaluate(
     from clinimm.inference import Predictor
 
     directories = artifacts_in(artifact)
-    config = Predictor.load(directories[0]).config
+    config = Predictor.load(directories[0], backbone=backbone).config
     cases = read_cohort(config, data or manifest.parent, manifest)
     found = judge(
         directories,
@@ -39,6 +40,7 @@ def evaluate(
         bootstrap=config.evaluation.bootstrap,
         seed=config.run.seed,
         opponents=opponents,
+        backbone=backbone,
         console=Console(stderr=True),
     )
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clinimm.cli.arguments import ArtifactDir, DataDir
+from clinimm.cli.arguments import ArtifactDir, BackboneDir, DataDir
 from clinimm.cli.cases import Inputs, ManifestFile, chosen_cases
 from clinimm.errors import ConfigError
 
@@ -19,6 +19,7 @@ def explain(
     case_id: Annotated[list[str] | None, typer.Option("--case", help="Only this case; may be repeated.")] = None,
     target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for a JSON record and an HTML page per case.")] = Path("reports"),
+    backbone: BackboneDir = None,
 ) -> None:
     """Write the attribution report of each case: its record as JSON, and the page that shows it."""
     from clinimm.evaluation.judge import artifacts_in
@@ -26,7 +27,7 @@ def explain(
     from clinimm.report.html import render
     from clinimm.report.record import build
 
-    predictor = Predictor.load(artifacts_in(artifact)[0])
+    predictor = Predictor.load(artifacts_in(artifact)[0], backbone=backbone)
     cases = chosen_cases(predictor.config, manifest, data, inputs)
     if case_id and (unknown := set(case_id) - {case.case_id for case in cases}):
         raise ConfigError(f"no such case: {', '.join(sorted(unknown))}", where="--case")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clinimm.cli.arguments import DataDir, progress, shipped_config, show
+from clinimm.cli.arguments import BackboneDir, DataDir, progress, shipped_config, show
 from clinimm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def index(
     ] = None,
     fold: Folds = None,
     workers: Workers = 1,
+    backbone: BackboneDir = None,
 ) -> None:
     """Embed a cohort: pictures and texts apart by a backbone, whole cases by a trained model. Keeps vectors and ids."""
     from clinimm.retrieval.index import save
@@ -43,7 +44,7 @@ def index(
     else:
         if fold:
             raise ConfigError("an artifact's cases are all indexed", where="--fold", mend="give a manifest of them")
-        made = _by_artifact(model, manifest, root)
+        made = _by_artifact(model, manifest, root, backbone)
     save(out, made)
     kinds = {kind: len(made.rows(kind)) for kind in dict.fromkeys(made.kinds)}
     show(f"wrote {out}: " + ", ".join(f"{n} vectors of kind {kind}" for kind, n in kinds.items()))
@@ -88,14 +89,14 @@ def _by_backbone(
         )
 
 
-def _by_artifact(model: Path, manifest: Path, root: Path) -> "Index":
+def _by_artifact(model: Path, manifest: Path, root: Path, backbone: Path | None) -> "Index":
     from clinimm.data.cohort import read_cohort
     from clinimm.evaluation.judge import artifacts_in
     from clinimm.inference import Predictor
     from clinimm.retrieval.embed import embed_cases
 
     [directory] = artifacts_in(model)[:1]
-    predictor = Predictor.load(directory)
+    predictor = Predictor.load(directory, backbone=backbone)
     cases = read_cohort(predictor.config, root, manifest, labelled=False)
     about = {"path": str(directory.resolve())}
     with progress("embedding") as advance:

@@ -45,6 +45,7 @@ def judge(
     bootstrap: int,
     seed: int = 0,
     opponents: bool = False,
+    backbone: Path | None = None,
     console: Console | None = None,
 ) -> Judgement:
     """The evaluation of one artifact, or of the folds of one run, each on the patients it has not seen.
@@ -55,7 +56,7 @@ def judge(
     _check(parts)
     answers, opinions = [], []
     for directory, unseen in zip(directories, parts, strict=True):
-        predictor = Predictor.load(directory)
+        predictor = Predictor.load(directory, backbone=backbone)
         answers.append(_answers(predictor, unseen, directory.parent.name, console))
         if opponents:
             chosen = {case.case_id for case in unseen}

@@ -13,12 +13,14 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from small_backbones import saved_backbone, small_backbone, small_image_tower, small_text_tower
 from small_models import VOCABULARY, random_batch, small_network
+from typer.testing import CliRunner
 
 from clinimm.artifact import verify
 from clinimm.attribution.explain import explain
 from clinimm.backbone import directory
 from clinimm.backbone.use import towers_for
 from clinimm.batch import Batch
+from clinimm.cli import app
 from clinimm.config import Config, load
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ArtifactError, BackboneError, ConfigError
@@ -78,7 +80,7 @@ def test_a_whole_artifact_runs_alone(mode: str, tmp_path: Path, tiny_cohort: Pat
     assert bool(kept) is (mode == "frozen")
     shutil.rmtree(place)
     assert Predictor.load(artifact).predict(cases[:4]) == before
-    assert json.loads((artifact / "backbone.json").read_text())["save"] == "whole"
+    assert json.loads((artifact / "origin.json").read_text())["save"] == "whole"
 
 
 def test_an_adapters_artifact_is_small_and_needs_the_very_backbone(tmp_path: Path, tiny_cohort: Path) -> None:
@@ -97,6 +99,9 @@ def test_an_adapters_artifact_is_small_and_needs_the_very_backbone(tmp_path: Pat
         Predictor.load(artifact)
     assert "--backbone" in missing.value.mend
     assert Predictor.load(artifact, backbone=elsewhere).predict(cases[:4]) == before
+    asked = ["predict", artifact, tiny_cohort / "manifest.csv", "--backbone", elsewhere]
+    found = CliRunner().invoke(app, [str(part) for part in asked])
+    assert [json.loads(line) for line in found.stdout.splitlines()[:4]] == [answer.record() for answer in before]
     other = saved_backbone(tmp_path / "other", trunk="vit", seed=7)
     with pytest.raises(ArtifactError, match="is another backbone"):
         Predictor.load(artifact, backbone=other)
