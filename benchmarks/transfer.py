@@ -1,0 +1,243 @@
+"""What does a backbone buy, and which way of adapting it? On real films, notes and labs, target `severe`, out of fold.
+
+    python benchmarks/transfer.py --data DIR [--work runs/transfer] [--workers 2] [--epochs 25] [--json FILE]
+
+DIR holds `cases.csv` with the columns that configs/cxr_note_labs.toml names. For every fold a backbone is pretrained on
+the films and notes of the other folds, labels unseen; then a diagnosis model is trained on those folds in each way:
+towers frozen, with LoRA, their last blocks, or whole; from the pretrained weights, and from random ones ("full, random"
+is training from scratch). The shipped config (bag of words for the note) stands beside them. All see the same folds,
+validation patients, epochs and learning rates. Intervals: 95 %, by drawing patients. Seconds an epoch hold training,
+judging on validation and saving; processes share the cores, so trust their ratios."""
+
+import argparse
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from clinimm import metrics
+from clinimm.bootstrap import Estimate, paired_bootstrap_difference, patient_bootstrap
+from clinimm.config import PretrainConfig, load, load_as
+from clinimm.data.cohort import read_cohort
+from clinimm.data.split import folds
+from clinimm.evaluation.answers import Answers
+from clinimm.inference import Predictor
+from clinimm.paths import shipped
+from clinimm.pretraining.build import read_cases
+from clinimm.pretraining.run import pretrain
+from clinimm.training.run import train
+
+TARGET, FOLDS = "severe", ("0", "1", "2", "3", "4")
+MODES = {
+    "frozen": '{ mode = "frozen" }',
+    "lora": '{ mode = "lora", targets = "all", rank = 4, alpha = 8 }',
+    "last_n": '{ mode = "last_n", last_n = 2 }',
+    "full": '{ mode = "full" }',
+}
+SCRATCH, SHIPPED = "full, random", "shipped config"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model of one fold: what it said of the fold, and what it cost."""
+
+    answers: Answers
+    learned: int
+    seconds_per_epoch: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One way, over all folds. `gain` is the AUROC of all inputs over training from scratch."""
+
+    way: str
+    learned: int
+    seconds_per_epoch: float
+    auroc: dict[str, Estimate]
+    gain: Estimate | None
+
+
+def ways() -> list[str]:
+    return [f"{mode}, {start}" for start in ("pretrained", "random") for mode in MODES] + [SHIPPED]
+
+
+# --- one fold
+
+
+def learn_backbone(data: Path, work: Path, epochs: int, fold: str) -> Path:
+    """The backbone of the films and notes of all folds but one."""
+    kept = json.dumps([other for other in FOLDS if other != fold])
+    overrides = (f"data.folds={kept}", *([f"optim.epochs={epochs}"] if epochs else []))
+    config = load_as(PretrainConfig, shipped_config("pretrain_cxr.toml"), overrides)
+    return pretrain(config, read_cases(config, data), work / "backbones" / f"fold-{fold}").directory
+
+
+def run(data: Path, work: Path, epochs: int, way: str, fold: str) -> Run:
+    """A model trained in one way, judged on the fold it never saw."""
+    config = load(shipped_config("cxr_note_labs.toml"), settings(way, work / "backbones" / f"fold-{fold}", epochs))
+    cases = read_cohort(config, data)
+    section = config.data.split
+    splits = folds(cases, val=section.val, seed=section.seed, column=config.data.fold_column)[FOLDS.index(fold)]
+    out = work / way.replace(", ", "-").replace(" ", "-") / f"fold-{fold}"
+    trained = train(config, splits, out, features=work / "features")
+    network = Predictor.load(trained.directory).network
+    learned = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    return Run(trained.answers, learned, seconds_per_epoch(out))
+
+
+def settings(way: str, backbone: Path, epochs: int) -> list[str]:
+    """What differs from the shipped config."""
+    alike = [f"optim.epochs={epochs}", f"optim.patience={epochs}", "evaluation.bootstrap=10"]
+    if way == SHIPPED:
+        return alike
+    mode, start = way.split(", ")
+    return [
+        *alike,
+        f'backbone.path="{backbone / "backbone"}"',
+        f"backbone.pretrained={str(start == 'pretrained').lower()}",
+        f"backbone.image={MODES[mode]}",
+        f"backbone.text={MODES[mode]}",
+        'inputs.cxr.encoder={ name = "backbone", dropout = 0.3 }',
+        'inputs.note.encoder={ name = "backbone", dropout = 0.3 }',
+    ]
+
+
+def seconds_per_epoch(run_folder: Path) -> float:
+    """Median time from one epoch's figures to the next."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run_folder / "tensorboard"))
+    events.Reload()
+    times = [event.wall_time for event in events.Scalars("val_loss")]
+    return median(np.diff(times).tolist()) if len(times) > 1 else float("nan")
+
+
+# --- all folds
+
+
+def line(way: str, runs: Sequence[Run], scratch: Answers, resamples: int) -> Line:
+    answers = Answers.concat([one.answers for one in runs])
+    whole = answers.scores.whole
+    subsets = {"all inputs": whole, "image": "cxr", "note": "note"}
+    mine, theirs = (partial(auroc, one, whole) for one in (answers, scratch))
+    ids = judged(answers, whole)[2]
+    return Line(
+        way=way,
+        learned=runs[0].learned,
+        seconds_per_epoch=median(one.seconds_per_epoch for one in runs),
+        auroc={name: interval(answers, subset, resamples) for name, subset in subsets.items()},
+        gain=None if way == SCRATCH else paired_bootstrap_difference(mine, theirs, ids, resamples=resamples, seed=0),
+    )
+
+
+def interval(answers: Answers, subset: str, resamples: int) -> Estimate:
+    return patient_bootstrap(
+        {"auroc": partial(auroc, answers, subset)}, judged(answers, subset)[2], resamples=resamples, seed=0
+    )["auroc"]
+
+
+def auroc(answers: Answers, subset: str, weights: np.ndarray) -> np.ndarray:
+    labels, probabilities, _ = judged(answers, subset)
+    return metrics.weighted_auroc(labels, probabilities, weights)
+
+
+def judged(answers: Answers, subset: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Labels, probabilities and patients of the cases that have a label and something of the subset."""
+    scores = answers.scores
+    j, rows = scores.target_names.index(TARGET), scores.known(TARGET) & scores.answered(subset)
+    ids = [patient for patient, row in zip(scores.patient_ids, rows, strict=True) if row]
+    return scores.targets[rows, j] > 0.5, answers.probabilities[subset][rows, j], ids
+
+
+def advice(lines: Sequence[Line]) -> list[str]:
+    """Which one to take when, by these figures alone."""
+    rated = [one for one in lines if one.way != SHIPPED]
+    best = max(rated, key=lambda one: value(one.auroc["all inputs"]))
+    low = best.auroc["all inputs"].low or 0.0
+    near = [one for one in rated if value(one.auroc["all inputs"]) >= low]
+    cheapest = min(near, key=lambda one: one.seconds_per_epoch)
+    clear = [one.way for one in rated if one.gain is not None and (one.gain.low or 0.0) > 0]
+    worse = [one.way for one in rated if one.gain is not None and (one.gain.high or 0.0) < 0]
+    shipped_line = next(one for one in lines if one.way == SHIPPED)
+    return [
+        f"Highest: {best.way}, {value(best.auroc['all inputs']):.3f}; the shipped config has "
+        f"{value(shipped_line.auroc['all inputs']):.3f}.",
+        f"Surely better than from scratch: {', '.join(clear) or 'none'}; surely worse: {', '.join(worse) or 'none'}.",
+        f"Cheapest whose AUROC lies within the best one's interval: {cheapest.way}, "
+        f"{cheapest.seconds_per_epoch:.2f} s an epoch, {cheapest.learned:,} weights learned.",
+    ]
+
+
+def value(estimate: Estimate) -> float:
+    return float("nan") if estimate.value is None else estimate.value
+
+
+def shown(estimate: Estimate | None, sign: str = "") -> str:
+    if estimate is None or estimate.value is None:
+        return ""
+    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+    return f"{estimate.value:{sign}.3f}{ends}"
+
+
+def table(lines: Sequence[Line], cases: int) -> Table:
+    heads = ("towers", "weights learned", "s an epoch", "all inputs", "over from scratch", "image alone", "note alone")
+    grid = Table(*heads, title=f"AUROC of {TARGET}, out of fold, {cases} films")
+    for one in lines:
+        grid.add_row(
+            one.way + (" (from scratch)" if one.way == SCRATCH else ""), f"{one.learned:,}",
+            f"{one.seconds_per_epoch:.2f}", shown(one.auroc["all inputs"]), shown(one.gain, "+"),
+            shown(one.auroc["image"]), shown(one.auroc["note"]),
+        )  # fmt: skip
+    return grid
+
+
+def shipped_config(name: str) -> Path:
+    import clinimm
+
+    return shipped(clinimm.__file__, "configs") / name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/transfer"), help="a run cut off goes on from here")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--pretrain-epochs", type=int, default=0, help="0: as the config says")
+    parser.add_argument("--bootstrap", type=int, default=2000)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    console = Console(width=190)
+    with ProcessPoolExecutor(args.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(partial(learn_backbone, args.data, args.work, args.pretrain_epochs), FOLDS))
+        console.print("pretrained a backbone for each fold")
+        pairs = [(way, fold) for fold in FOLDS for way in ways()]
+        each = pool.map(partial(run, args.data, args.work, args.epochs), *zip(*pairs, strict=True))
+        runs: dict[str, list[Run]] = {way: [] for way in ways()}
+        for (way, fold), done in zip(pairs, each, strict=True):
+            runs[way].append(done)
+            console.print(f"fold {fold}: {way}")
+    scratch = Answers.concat([one.answers for one in runs[SCRATCH]])
+    lines = [line(way, runs[way], scratch, args.bootstrap) for way in ways()]
+    console.print(table(lines, len(judged(scratch, scratch.scores.whole)[2])))
+    said = advice(lines)
+    console.print(*said, sep="\n", highlight=False)
+    if args.json:
+        record: dict[str, Any] = {"target": TARGET, "ways": [asdict(one) for one in lines], "advice": said}
+        args.json.write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
