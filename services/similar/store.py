@@ -66,17 +66,24 @@ def nearest(session: Session, asked: Embedding, limit: int, *, same_patient: boo
 
     Every vector is compared, a block at a time."""
     row = EmbeddingRow
-    query = sa.select(row.case_id, row.result_id, row.patient_id, row.vector).order_by(row.case_id)
-    query = query.where(row.model == asked.model, row.case_id != asked.case_id)
+    query = sa.select(row.case_id, row.vector).where(row.model == asked.model, row.case_id != asked.case_id)
     if not same_patient:
         query = query.where(row.patient_id != asked.patient_id)
-    point, best = from_bytes(asked.vector), list[Neighbor]()
+    point, best = from_bytes(asked.vector), list[tuple[float, str]]()
     for block in session.execute(query.execution_options(yield_per=BLOCK)).partitions():
-        similarities = np.stack([from_bytes(data) for *_, data in block]) @ point
-        first = np.argsort(-similarities, kind="stable")[:limit]
-        best += [Neighbor(block[i][0], block[i][1], block[i][2], float(similarities[i])) for i in first]
-        best = ordered(best)[:limit]
-    return best
+        case_ids, vectors = zip(*block, strict=True)
+        similarities = from_bytes(b"".join(vectors)).reshape(len(block), -1) @ point
+        least = np.partition(similarities, -limit)[-limit] if len(block) > limit else -np.inf
+        best += [(float(similarities[i]), case_ids[i]) for i in np.flatnonzero(similarities >= least)]
+        best = sorted(best, key=lambda one: (-one[0], one[1]))[:limit]
+    return _named(session, asked.model, best)
+
+
+def _named(session: Session, model: str, best: Sequence[tuple[float, str]]) -> list[Neighbor]:
+    row, case_ids = EmbeddingRow, [case_id for _, case_id in best]
+    query = sa.select(row.case_id, row.result_id, row.patient_id).where(row.model == model, row.case_id.in_(case_ids))
+    named = {case_id: (case_id, result_id, patient_id) for case_id, result_id, patient_id in session.execute(query)}
+    return [Neighbor(*named[case_id], similarity) for similarity, case_id in best]
 
 
 def missing_points(session: Session, points: sa.TableClause, limit: int) -> list[Embedding]:
