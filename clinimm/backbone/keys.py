@@ -5,6 +5,7 @@ first of the other. The first rule that matches a name wins. So a rule can be un
 by the name that its own family gives it."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -151,18 +152,33 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Shaped[Tensor
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def shapes(tensors: Mapping[str, Tensor], axes: Mapping[str, int], where: str) -> dict[str, Shape]:
+    """The shapes of tensors that must be there, with that many axes each: for families that read sizes from them.
+
+    Raises BackboneError that lists every one that is not there or has not."""
+    faults = [
+        f"{name} {'is missing' if name not in tensors else f'has {tensors[name].ndim} axes, not {n}'}"
+        for name, n in axes.items()
+        if name not in tensors or tensors[name].ndim != n
+    ]
+    if faults:
+        raise BackboneError("; ".join(faults), where=where, mend="name the family that the checkpoint is of")
+    return {name: tuple(tensors[name].shape) for name in axes}
+
+
 def sizer(tensors: Mapping[str, Tensor], where: str) -> Callable[[str, int], Shape]:
-    """Looks the shape of a tensor up, which must have that many axes. Raises BackboneError if it is not there or has
-    not: for families that read sizes from shapes."""
+    """`shapes`, of one tensor at a time."""
+    return lambda name, axes: shapes(tensors, {name: axes}, where)[name]
 
-    def shape(name: str, axes: int) -> Shape:
-        found = tensors.get(name)
-        if found is None or found.ndim != axes:
-            said = "is missing" if found is None else f"has {found.ndim} axes, not {axes}"
-            raise BackboneError(f"{name} {said}", where=where, mend="name the family that the checkpoint is of")
-        return tuple(found.shape)
 
-    return shape
+def usual_size(tensors: Mapping[str, Tensor], pattern: str, axis: int, where: str) -> int:
+    """The commonest size of that axis among the tensors of the pattern's names, so that one misshapen tensor is blamed
+    itself, and not all others. Raises BackboneError if there is none."""
+    named = [tensor for name, tensor in tensors.items() if _match(pattern, name) is not None]
+    sizes = Counter(tensor.shape[axis] for tensor in named if tensor.ndim > axis)
+    if not sizes:
+        raise BackboneError(f"{pattern} is missing", where=where, mend="name the family that the checkpoint is of")
+    return sizes.most_common(1)[0][0]
 
 
 def count(names: Mapping[str, Any], prefix: str) -> int:

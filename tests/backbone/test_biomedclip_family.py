@@ -2,6 +2,7 @@
 from open_clip's CustomTextCLIP, TimmModel and HFTextEncoder, timm's VisionTransformer and BERT's paper."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ CONFIG = {
         "embed_dim": SPACE,
         "vision_cfg": {
             "timm_model_name": "vit_base_patch16_224", "timm_model_pretrained": False, "timm_pool": "",
-            "timm_proj": "linear", "image_size": 224,
+            "timm_proj": "linear", "image_size": SIDE,
         },
         "text_cfg": {
             "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
@@ -255,6 +256,35 @@ def test_a_spoilt_checkpoint_is_refused_with_all_its_faults_and_nothing_is_writt
         "visual.trunk.norm.weight: has shape (129,), expected (128,)",
     ):  # fmt: skip
         assert fault in str(caught.value)
+    assert not (tmp_path / "backbone").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("visual.head.proj.weight", (SPACE + 1, WIDTH)),
+        ("visual.trunk.patch_embed.proj.weight", (WIDTH, 3, PATCH - 1, PATCH - 1)),
+        ("visual.trunk.patch_embed.proj.weight", (WIDTH + 64, 3, PATCH, PATCH)),
+        ("visual.trunk.pos_embed", (1, 5, WIDTH)),
+        ("visual.trunk.blocks.0.mlp.fc1.weight", (WIDTH, WIDTH)),
+        ("visual.trunk.blocks.0.norm1.weight", (WIDTH - 64,)),
+        ("text.transformer.embeddings.word_embeddings.weight", (len(WORDS), WIDTH + 64)),
+        ("text.transformer.embeddings.position_embeddings.weight", (LENGTH - 1, WIDTH)),
+        ("text.transformer.encoder.layer.1.intermediate.dense.weight", (WIDTH, WIDTH)),
+        ("text.proj.0.weight", (3, WIDTH)),
+    ],
+)
+def test_one_misshapen_tensor_is_named_even_where_sizes_are_read(
+    source: Path, tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    folder = tmp_path / "misshapen"
+    shutil.copytree(source, folder)
+    torch.save(weights() | {name: torch.zeros(shape)}, folder / "open_clip_pytorch_model.bin")
+    with pytest.raises(BackboneError) as caught:
+        import_backbone(folder, "biomedclip", tmp_path / "backbone")
+    said = str(caught.value)
+    assert f"{name}: has shape {shape}" in said or f"{name} {shape}" in said
+    assert "key(s)" not in said or "1 key(s) at fault" in said
     assert not (tmp_path / "backbone").exists()
 
 

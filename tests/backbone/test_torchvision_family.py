@@ -2,6 +2,7 @@
 plain torch, from its densenet.py and resnet.py, over weights of those names."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -258,6 +259,27 @@ def test_all_faults_are_listed_and_nothing_is_written(dense: Weights, tmp_path: 
     ):
         assert fault in str(caught.value)
     assert not (tmp_path / "backbone").exists()
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "shape"),
+    [
+        ("densenet121", "features.conv0.weight", (5, 3, 7, 7)),
+        ("densenet121", "features.conv0.weight", (4, 2, 7, 7)),
+        ("densenet121", "features.denseblock1.denselayer1.conv2.weight", (3, 8, 3, 3)),
+        ("densenet121", "features.norm5.weight", (3,)),
+        ("resnet50", "conv1.weight", (5, 3, 7, 7)),
+        ("resnet50", "layer2.0.conv1.weight", (5, 16, 1, 1)),
+        ("resnet50", "layer4.0.bn1.weight", (9,)),
+    ],
+)
+def test_one_misshapen_tensor_is_named_even_where_sizes_are_read(
+    dense: Weights, family: str, name: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    spoilt = (dense if family == "densenet121" else resnet(family)) | {name: torch.zeros(shape)}
+    with pytest.raises(BackboneError, match=f"{re.escape(name)}:? has shape {re.escape(str(shape))}") as caught:
+        import_backbone(saved(tmp_path / "net.pth", spoilt), family, tmp_path / "backbone")
+    assert "key(s)" not in str(caught.value) or "1 key(s) at fault" in str(caught.value)
 
 
 @pytest.mark.parametrize(

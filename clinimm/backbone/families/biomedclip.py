@@ -6,16 +6,18 @@ HFTextEncoder and timm's VisionTransformer."""
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import isqrt
 from typing import Any
 
 from clinimm.backbone.family import Family, Plan
 from clinimm.backbone.foreign import Checkpoint
-from clinimm.backbone.keys import Leave, Rename, count, sizer
+from clinimm.backbone.keys import Leave, Rename, count, shapes, usual_size
 from clinimm.errors import BackboneError
 from clinimm.models.towers.clip import OPENAI_MEAN, OPENAI_STD
 
 _HEAD = 64  # features of an attention head
+_LENGTH = 256  # word pieces of a text
 _CONFIG = "open_clip_config.json"
 _TRUNK, _BERT = "visual.trunk", "text.transformer"
 _RULES = (
@@ -46,15 +48,15 @@ def _plan(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Plan:
     model, pixels = config.get("model_cfg", {}), config.get("preprocess_cfg", {})
     vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
     _check(checkpoint, vision, text)
-    size = sizer(checkpoint.tensors, str(checkpoint.path))
-    width = size("visual.head.proj.weight", 2)[0]
+    length = text.get("context_length", _LENGTH)
+    width = model.get("embed_dim") or usual_size(checkpoint.tensors, "visual.head.proj.weight", 0, str(checkpoint.path))
     towers = {
         "image": {
-            "name": "vit", "config": _vit(checkpoint), "width": width,
+            "name": "vit", "config": _vit(checkpoint, vision.get("image_size")), "width": width,
             "mean": list(pixels.get("mean", OPENAI_MEAN)), "std": list(pixels.get("std", OPENAI_STD)),
         },
         "text": {
-            "name": "bert", "config": _bert(checkpoint), "width": width, "length": text.get("context_length", 256),
+            "name": "bert", "config": _bert(checkpoint, length), "width": width, "length": length,
             "pooling": "cls", "projection": "mlp",
         },
     }  # fmt: skip
@@ -97,17 +99,24 @@ def _among(name: str, value: Any, values: Sequence[str]) -> bool:
     return str(value).startswith(tuple(values)) if name == "timm_model_name" else value in values
 
 
-def _vit(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Settings of a ViTConfig that make timm's VisionTransformer."""
-    size = sizer(checkpoint.tensors, str(checkpoint.path))
-    width, channels, patch, _ = size(f"{_TRUNK}.patch_embed.proj.weight", 4)
-    positions = size(f"{_TRUNK}.pos_embed", 3)[1]
+def _vit(checkpoint: Checkpoint, image_size: int | None) -> dict[str, Any]:
+    """Settings of a ViTConfig that make timm's VisionTransformer. Raises BackboneError if the patches do not fill a
+    picture of `image_size`."""
+    usual = partial(usual_size, checkpoint.tensors, where=str(checkpoint.path))
+    patches, positions = f"{_TRUNK}.patch_embed.proj.weight", f"{_TRUNK}.pos_embed"
+    sizes = shapes(checkpoint.tensors, {patches: 4, positions: 3}, str(checkpoint.path))
+    channels, patch = sizes[patches][1:3]
+    side = isqrt(sizes[positions][1] - 1) * patch
+    if image_size not in (None, side):
+        said = f"{patches} {sizes[patches]} and {positions} {sizes[positions]} do not make pictures of {image_size}"
+        raise BackboneError(said, where=str(checkpoint.path), mend=f"compare with image_size in {_CONFIG}")
+    width = usual(f"{_TRUNK}.blocks.*.norm1.*", 0)
     return {
         "hidden_size": width,
         "num_hidden_layers": count(checkpoint.tensors, f"{_TRUNK}.blocks."),
         "num_attention_heads": max(1, width // _HEAD),
-        "intermediate_size": size(f"{_TRUNK}.blocks.0.mlp.fc1.weight", 2)[0],
-        "image_size": isqrt(positions - 1) * patch,
+        "intermediate_size": usual(f"{_TRUNK}.blocks.*.mlp.fc1.*", 0),
+        "image_size": side,
         "patch_size": patch,
         "num_channels": channels,
         "layer_norm_eps": 1e-6,
@@ -118,19 +127,25 @@ def _vit(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _bert(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Settings of a BertConfig; what the weights do not say is as in PubMedBERT."""
-    size = sizer(checkpoint.tensors, str(checkpoint.path))
-    vocabulary, width = size(f"{_BERT}.embeddings.word_embeddings.weight", 2)
+def _bert(checkpoint: Checkpoint, length: int) -> dict[str, Any]:
+    """Settings of a BertConfig; what the weights do not say is as in PubMedBERT. Raises BackboneError if it cannot
+    read texts of `length`."""
+    usual = partial(usual_size, checkpoint.tensors, where=str(checkpoint.path))
+    tables = {part: f"{_BERT}.embeddings.{part}_embeddings.weight" for part in ("word", "position", "token_type")}
+    sizes = shapes(checkpoint.tensors, dict.fromkeys(tables.values(), 2), str(checkpoint.path))
+    if sizes[tables["position"]][0] < length:
+        said = f"{tables['position']} {sizes[tables['position']]} cannot place texts of {length}"
+        raise BackboneError(said, where=str(checkpoint.path), mend=f"compare with context_length in {_CONFIG}")
+    width = usual(f"{_BERT}.encoder.layer.*.output.LayerNorm.*", 0)
     return {
         "model_type": "bert",
-        "vocab_size": vocabulary,
+        "vocab_size": sizes[tables["word"]][0],
         "hidden_size": width,
         "num_hidden_layers": count(checkpoint.tensors, f"{_BERT}.encoder.layer."),
         "num_attention_heads": max(1, width // _HEAD),
-        "intermediate_size": size(f"{_BERT}.encoder.layer.0.intermediate.dense.weight", 2)[0],
-        "max_position_embeddings": size(f"{_BERT}.embeddings.position_embeddings.weight", 2)[0],
-        "type_vocab_size": size(f"{_BERT}.embeddings.token_type_embeddings.weight", 2)[0],
+        "intermediate_size": usual(f"{_BERT}.encoder.layer.*.intermediate.dense.*", 0),
+        "max_position_embeddings": sizes[tables["position"]][0],
+        "type_vocab_size": sizes[tables["token_type"]][0],
         "layer_norm_eps": 1e-12,
         "hidden_act": "gelu",
         "pad_token_id": 0,

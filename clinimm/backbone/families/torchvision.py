@@ -9,7 +9,7 @@ from typing import Any
 
 from clinimm.backbone.family import Family, Plan
 from clinimm.backbone.foreign import Checkpoint
-from clinimm.backbone.keys import Leave, Rename, Rule, sizer
+from clinimm.backbone.keys import Leave, Rename, Rule, shapes, usual_size
 from clinimm.choose import choose
 from clinimm.errors import BackboneError, ConfigError
 
@@ -23,18 +23,20 @@ OPTIONS = {
     'TorchXRayVision) or "unit" (0 to 1)',
     "size": "side of the pictures that the net was trained on; 224 unless given",
 }
-_HEAD = "the classifier's, which names findings; a backbone gives features"
-_POINTS = "TorchXRayVision's operating points, of its classifier"
+_HEAD = "it names findings, and a backbone gives features"
+_POINTS = "it is of the classifier: TorchXRayVision's operating points"
 _STEMS = {"densenet": "features.conv0.weight", "resnet": "layer1.0.conv1.weight"}
 
 
 def _densenet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str) -> Plan:
     prefix = _prefix(checkpoint, _STEMS["densenet"], name)
-    size = sizer(checkpoint.tensors, str(checkpoint.path))
-    init_features, channels, _, _ = size(f"{prefix}features.conv0.weight", 4)
-    width = size(f"{prefix}features.norm5.weight", 1)[0]
+    usual = partial(usual_size, checkpoint.tensors, where=str(checkpoint.path))
     dot = "." if any(".norm.1." in key for key in checkpoint.tensors) else ""  # as older torchvision has it
-    growth = size(f"{prefix}features.denseblock1.denselayer1.conv{dot}2.weight", 4)[0]
+    net = {
+        "growth": usual(f"{prefix}features.*.*.conv{dot}2.weight", 0),
+        "init_features": usual(f"{prefix}features.norm0.*", 0),
+    }
+    width = usual(f"{prefix}features.norm5.*", 0)
     rules: list[Rule] = [
         *_both(f"{prefix}features.*.*.norm{dot}*", "trunk.layers.0.*.*.layers.norm*"),
         *_both(f"{prefix}features.*.*.conv{dot}*", "trunk.layers.0.*.*.layers.conv*"),
@@ -42,15 +44,13 @@ def _densenet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str) 
         Leave(f"{prefix}classifier.**", _HEAD),
         Leave("op_threshs", _POINTS),
     ]
-    net = {"growth": growth, "init_features": init_features}
-    return _image_only(name, width, channels, net, rules, options)
+    return _image_only(name, width, _channels(checkpoint, prefix + _STEMS["densenet"]), net, rules, options)
 
 
 def _resnet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str, expansion: int) -> Plan:
     prefix = _prefix(checkpoint, _STEMS["resnet"], name)
-    size = sizer(checkpoint.tensors, str(checkpoint.path))
-    channels = size(f"{prefix}conv1.weight", 4)[1]
-    planes = [size(f"{prefix}layer{n}.0.conv1.weight", 4)[0] for n in range(1, 5)]
+    usual = partial(usual_size, checkpoint.tensors, where=str(checkpoint.path))
+    planes = [usual(f"{prefix}layer{n}.*.bn1.*", 0) for n in range(1, 5)]
     rules: list[Rule] = [
         *_both(f"{prefix}conv1", "trunk.layers.0"),
         *_both(f"{prefix}bn1", "trunk.layers.1"),
@@ -59,7 +59,9 @@ def _resnet(checkpoint: Checkpoint, options: Mapping[str, Any], *, name: str, ex
         Leave("op_threshs", _POINTS),
     ]
     net = {"planes": planes, "bias_downsample": False}
-    return _image_only(name, planes[-1] * expansion, channels, net, rules, options)
+    return _image_only(
+        name, planes[-1] * expansion, _channels(checkpoint, f"{prefix}conv1.weight"), net, rules, options
+    )
 
 
 def _both(there: str, here: str) -> list[Rename]:
@@ -78,6 +80,13 @@ def _prefix(checkpoint: Checkpoint, stem: str, name: str) -> str:
         said = f"holds {len(found)} nets with a {stem}, not 1" if found else f"is no {name}: it has no {stem}"
         raise BackboneError(said, where=str(checkpoint.path), mend="name the family that the checkpoint is of")
     return found[0]
+
+
+def _channels(checkpoint: Checkpoint, stem: str) -> int:
+    shape = shapes(checkpoint.tensors, {stem: 4}, str(checkpoint.path))[stem]
+    if shape[1] not in (1, 3):
+        raise BackboneError(f"{stem} has shape {shape}, expected 1 or 3 channels", where=str(checkpoint.path))
+    return shape[1]
 
 
 def _image_only(
@@ -104,7 +113,7 @@ def _pixels(options: Mapping[str, Any], channels: int) -> tuple[Sequence[float],
         raise ConfigError(
             f"a net of {channels} channel(s) does not say what pixels it takes",
             where="pixels",
-            mend=f"give pixels as one of {', '.join(PIXELS)}; xrv for TorchXRayVision's",
+            mend='give pixels as "xrv" for TorchXRayVision\'s weights, or as "unit" for 0 to 1',
         )
     mean, std = choose(PIXELS, str(options.get("pixels", "imagenet")), "pixels")
     if len(mean) not in (1, channels):
