@@ -78,8 +78,7 @@ def settings_on(ground: str, request: pytest.FixtureRequest, model: Path, folder
     kind, vectors = ground.split()
     url = ""
     if kind == "postgresql":
-        server = request.getfixturevalue("postgres_url")
-        url = new_database(server, f"similar_{uuid.uuid4().hex[:8]}", "clinimm_template")
+        url = request.getfixturevalue("emptied_postgres_url")
     else:
         (folder / "clinimm.db").write_bytes(request.getfixturevalue("migrated_sqlite").read_bytes())
     return Settings(data=folder, artifact=model, database_url=url, vectors=vectors)
@@ -185,7 +184,9 @@ def test_a_search_can_use_the_index_of_its_model(pgvector: Settings) -> None:
     with database.read() as session:
         session.execute(sa.text("SET LOCAL enable_seqscan = off"))
         session.execute(sa.text("SET LOCAL enable_sort = off"))
-        explained = sa.text(f"EXPLAIN {query.text}").bindparams(sa.bindparam("model", type_=sa.String, literal_execute=True))
+        explained = sa.text(f"EXPLAIN {query.text}").bindparams(
+            sa.bindparam("model", type_=sa.String, literal_execute=True)
+        )
         asked = {"model": MODEL, "case_id": "x", "patient_id": "p", "limit": 5}
         plan = "\n".join(session.scalars(explained, given | asked))
     database.close()
@@ -203,16 +204,17 @@ def test_what_was_kept_before_the_extension_was_set_is_found_too(pgvector: Setti
     assert {one["case_id"] for one in found["similar"]} == set(ids[1:])
 
 
-def test_a_start_without_the_extension_is_refused_with_what_to_do(pgvector: Settings, settings: Settings) -> None:
+def test_a_start_without_the_extension_is_refused_with_what_to_do(postgres_url: str, settings: Settings) -> None:
     with (
         pytest.raises(ConfigError, match="SQLite has no vector extension"),
         running_api(settings.model_copy(update={"vectors": "pgvector"})),
     ):
         pass
-    database, role = Database(pgvector.url), f"plain_{uuid.uuid4().hex[:8]}"
+    url, role = new_database(postgres_url, f"plain_{uuid.uuid4().hex[:8]}"), f"plain_{uuid.uuid4().hex[:8]}"
+    database = Database(url)
     with database.engine.begin() as connection:
         connection.execute(sa.text(f"CREATE ROLE {role} LOGIN PASSWORD 'x'"))
-    plain = Database(str(sa.make_url(pgvector.url).set(username=role, password="x").render_as_string(False)))
+    plain = Database(str(sa.make_url(url).set(username=role, password="x").render_as_string(False)))
     with pytest.raises(ConfigError, match="may not make the extension vector") as refusal:
         opened(plain, "pgvector", MODEL, WIDTH)
     assert "CREATE EXTENSION vector" in str(refusal.value)
