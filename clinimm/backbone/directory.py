@@ -27,6 +27,7 @@ import clinimm
 from clinimm.errors import BackboneError
 from clinimm.models.towers.base import ImageTower, TextTower, Tower
 from clinimm.models.towers.build import build_tower
+from clinimm.models.towers.unfilled import Unfilled
 
 FORMAT = "clinimm.backbone/1"
 
@@ -129,7 +130,8 @@ def load(directory: Path) -> Backbone:
 
 
 def _tower(directory: Path, kind: str, architecture: Mapping[str, Any]) -> Tower:
-    tower = build_tower(architecture, where=f"{directory}: {kind} tower")
+    with Unfilled():
+        tower = build_tower(architecture, where=f"{directory}: {kind} tower")
     try:
         tower.load_state_dict(load_file(directory / f"{kind}.safetensors"))
     except (SafetensorError, RuntimeError) as error:

@@ -14,6 +14,7 @@ from clinimm.errors import ConfigError
 from clinimm.models.adapt import Adaptation, misfit
 from clinimm.models.towers.base import TextTower, Tower
 from clinimm.models.towers.build import build_tower
+from clinimm.models.towers.unfilled import Unfilled
 
 
 def opened(config: Config, path: Path | None = None) -> Backbone | None:
@@ -23,22 +24,28 @@ def opened(config: Config, path: Path | None = None) -> Backbone | None:
 
 
 def towers_for(config: Config, backbone: Backbone | None) -> dict[str, Tower]:
-    """A tower of its own for each input whose encoder is "backbone". Raises ConfigError that lists every misfit."""
+    """A tower of its own for each input whose encoder is "backbone": the backbone's, or a copy where another input has
+    that. Raises ConfigError that lists every misfit."""
     if backbone is None or config.backbone is None:
         return {}
     faults = list(_faults(config, config.backbone, backbone))
     if faults:
         listed = "\n".join(f"  {fault}" for fault in faults)
         raise ConfigError(f"{len(faults)} fault(s)\n{listed}", where="backbone")
-    first = {name: backbone.towers[section.kind] for name, section in _users(config)}
-    if not config.backbone.pretrained:
-        return {name: build_tower(tower.architecture) for name, tower in first.items()}
-    return {name: copy.deepcopy(tower) for name, tower in first.items()}
+    towers: dict[str, Tower] = {}
+    for name, section in _users(config):
+        tower = backbone.towers[section.kind]
+        if not config.backbone.pretrained:
+            towers[name] = build_tower(tower.architecture)
+        else:
+            towers[name] = copy.deepcopy(tower) if tower in towers.values() else tower
+    return towers
 
 
 def empty_towers(config: Config, architectures: Mapping[str, Mapping[str, Any]]) -> dict[str, Tower]:
     """Towers for the same inputs, of these architectures: for weights that are loaded into them next."""
-    return {name: build_tower(architectures[name], where=f"inputs.{name}") for name, _ in _users(config)}
+    with Unfilled():
+        return {name: build_tower(architectures[name], where=f"inputs.{name}") for name, _ in _users(config)}
 
 
 def adapt_section(config: Config, name: str) -> Adapt | None:

@@ -13,6 +13,7 @@ from clinimm.models.adapt import Adaptation, adapt, lora_targets
 from clinimm.models.backbone_encoder import BackboneEncoder, BackboneImageEncoder, BackboneTextEncoder
 from clinimm.models.towers.base import Hidden, Projection, Tower
 from clinimm.models.towers.build import build_tower
+from clinimm.models.towers.unfilled import Unfilled
 
 CLIP = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32,
@@ -172,6 +173,19 @@ def test_depth_counts_from_the_top() -> None:
     assert {depth for name, depth in depths.items() if "embeddings" in name} == {2}
     assert {depth for name, depth in depths.items() if "layer.0" in name} == {1}
     assert {depth for name, depth in depths.items() if "layer.1" in name} == {0}
+
+
+@pytest.mark.parametrize("kind", TOWERS)
+def test_a_net_built_unfilled_and_loaded_is_the_net(kind: str) -> None:
+    tower = TOWERS[kind]()
+    with Unfilled():
+        built = build_tower(tower.architecture)
+    built.load_state_dict(tower.state_dict())
+    buffers = dict(built.named_buffers())
+    assert all(torch.equal(value, buffers[name]) for name, value in tower.named_buffers())
+    first, second = (encoder_of(one, Adaptation("frozen")).eval() for one in (tower, built))
+    values = values_for(first)
+    assert torch.equal(first(first.embed(values), None).values, second(second.embed(values), None).values)
 
 
 def test_the_tower_sees_pixels_in_zero_to_one() -> None:
