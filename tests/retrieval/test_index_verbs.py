@@ -214,3 +214,33 @@ def test_a_wrong_command_says_what_is_wrong(
     places = {"PAIRS": by_backbone, "CASES": by_artifact, "BACKBONE": backbone, "ARTIFACT": tiny_artifact}
     words = [str(places.get(word, word)).replace("COHORT", str(tiny_cohort)) for word in arguments]
     assert fault in fault_of(*words)
+
+
+PAIRS = """
+name = "pairs"
+[data]
+manifest = "cases.csv"
+fold_column = "fold"
+folds = ["0"]
+[image]
+column = "film"
+size = [32, 32]
+tower = { name = "trunk" }
+[text]
+column = "note"
+tower = { name = "bert" }
+"""
+
+
+def test_only_the_folds_that_are_named_are_indexed_and_cut_texts_are_counted(backbone: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.toml").write_text(PAIRS)
+    rows = ["a,p1,,Old man with cough .,0", "b,p2,,Heart size is normal .,1", f"c,p3,,{'cough and fever ' * 40},1"]
+    (tmp_path / "cases.csv").write_text("\n".join(["case_id,patient_id,film,note,fold", *rows]) + "\n")
+    asked = ["index", backbone, tmp_path / "cases.csv", "--config", tmp_path / "pairs.toml", "--out", tmp_path / "i"]
+    said = run(*asked, "--fold", "1").stdout
+    index = load(tmp_path / "i")
+    assert (index.case_ids, index.facts["texts_cut"]) == (("b", "c"), 1)
+    assert "texts_cut: 1" in said
+    run(*asked)
+    assert load(tmp_path / "i").case_ids == ("a", "b", "c")
+    assert "no case is in them" in fault_of(*asked, "--fold", "7")
