@@ -66,8 +66,8 @@ def fit(
         figures |= judge(learner, val, plan)
         standing = replace(standing, epoch=standing.epoch + 1, history=[*standing.history, figures])
         found = monitored(figures)
-        if val is None or found < standing.best:
-            standing = replace(standing, best=found, best_epoch=standing.epoch)
+        if found is None or found < standing.best:
+            standing = replace(standing, best=found or standing.best, best_epoch=standing.epoch)
             best = checkpoint.weights_of(modules)
         checkpoint.save(folder, standing, modules, best, optimizer, learner.processes)
         on_epoch(figures)

@@ -1,8 +1,8 @@
 """One step: from rows drawn to a gradient, over all processes, in as little memory as wanted."""
 
+import itertools
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -43,56 +43,32 @@ def backward(learner: Learner, corpus: Corpus, draw: Draw, seed: tuple[int, ...]
     the statistics of a micro-batch, learns them once, and so is no longer that of the whole part."""
     parts = _parts(learner, draw)
     cached = len(parts) > 1
-    rows = [rows_of(corpus, part).to(learner.processes.device) for part in parts]
-    with ExitStack() as passing:
-        if cached:
-            passing.enter_context(torch.no_grad())
-            passing.enter_context(statistics_kept(learner.encoders))
-        encoded = [_encode(learner, part, (*seed, i)) for i, part in enumerate(rows)]
+    encoded = _looked_at(learner, corpus, parts, seed) if cached else [_encode(learner, corpus, parts[0], (*seed, 0))]
     image = torch.cat([one.image for one in encoded]).detach().requires_grad_()
     text = torch.cat([one.text for one in encoded]).detach().requires_grad_()
-    losses = joint_losses(learner, corpus, draw, image, text, seed)
+    losses = learner.objectives(joint_of(learner, corpus, draw, image, text), generator_of(*seed))
     if losses["total"].requires_grad:
         losses["total"].backward()
-    counts = learner.processes.total(sum_of([one.hidden_count for one in encoded]))
-    sums = learner.processes.total(sum_of([one.hidden_loss for one in encoded]))
-    share = _share(learner, counts)
-    size = len(parts[0])
-    for i, part in enumerate(rows):
-        with learner.processes.exchanging(learner.encoders, i == len(rows) - 1):
-            again = _encode(learner, part, (*seed, i)) if cached else encoded[i]
-            here = slice(i * size, i * size + len(again.image))
+    hidden = _hidden(learner, encoded)
+    starts = itertools.accumulate((len(part) for part in parts), initial=0)
+    for i, (part, start) in enumerate(zip(parts, starts, strict=False)):
+        with learner.processes.exchanging(learner.encoders, i == len(parts) - 1):
+            again = _encode(learner, corpus, part, (*seed, i)) if cached else encoded[i]
+            here = slice(start, start + len(part))
             carried = _dot(again.image, image.grad, here) + _dot(again.text, text.grad, here)
             # Each process's gradient is a part of the sum; joined processes take the mean.
-            (learner.processes.world * (carried + again.hidden_loss @ share)).backward()
+            (learner.processes.world * (carried + again.hidden_loss @ hidden.share)).backward()
     learner.processes.average_([w.grad for w in learner.objectives.parameters() if w.grad is not None])
-    return _told(learner, losses, sums, counts)
+    return hidden.added(losses)
 
 
 def losses_of(learner: Learner, corpus: Corpus, draw: Draw, seed: tuple[int, ...]) -> tuple[dict[str, Tensor], Joint]:
     """The loss, its parts and the embeddings of all rows, without a gradient."""
+    encoded = _looked_at(learner, corpus, _parts(learner, draw), seed)
+    image, text = torch.cat([one.image for one in encoded]), torch.cat([one.text for one in encoded])
+    joint = joint_of(learner, corpus, draw, image, text)
     with torch.no_grad():
-        rows = [rows_of(corpus, part).to(learner.processes.device) for part in _parts(learner, draw)]
-        encoded = [_encode(learner, part, (*seed, i)) for i, part in enumerate(rows)]
-        image, text = (torch.cat([getattr(one, name) for one in encoded]) for name in ("image", "text"))
-        joint = joint_of(learner, corpus, draw, image, text)
-        losses = learner.objectives(joint, generator_of(*seed))
-        sums, counts = (
-            learner.processes.total(sum_of([getattr(one, name) for one in encoded]))
-            for name in ("hidden_loss", "hidden_count")
-        )
-    return _told(learner, losses, sums, counts), joint
-
-
-def joint_losses(
-    learner: Learner,
-    corpus: Corpus,
-    draw: Draw,
-    image: Float[Tensor, "r e"],
-    text: Float[Tensor, "r e"],
-    seed: tuple[int, ...],
-) -> dict[str, Tensor]:
-    return learner.objectives(joint_of(learner, corpus, draw, image, text), generator_of(*seed))
+        return _hidden(learner, encoded).added(learner.objectives(joint, generator_of(*seed))), joint
 
 
 def joint_of(
@@ -116,15 +92,12 @@ def joint_of(
     return Joint(*gathered, *(one.to(learner.processes.device) for one in about))
 
 
-def rows_of(corpus: Corpus, draw: Draw) -> Rows:
-    """What the draw's rows hold, texts no longer than the longest of them."""
+def rows_of(corpus: Corpus, draw: Draw, device: torch.device) -> Rows:
+    """What the draw's rows hold, on the device; texts no longer than the longest of them."""
     ids, mask = pieces(corpus, draw.texts)
-    length = max(1, int(mask.sum(1).max()) if len(mask) else 1)
-    pixels = _looked_up(corpus.pixels, draw.pictures)
-    if draw.shakes is not None:
-        pixels = shake((pixels - 0.5) * 4, draw.shakes) / 4 + 0.5  # as strong as a diagnosis model's
-    return Rows(
-        pixels=pixels,
+    length = max(1, int(mask.sum(1).max()))
+    rows = Rows(
+        pixels=_looked_up(corpus.pixels, draw.pictures),
         has_image=draw.pictures != NONE,
         ids=ids[:, :length],
         mask=mask[:, :length],
@@ -132,11 +105,11 @@ def rows_of(corpus: Corpus, draw: Draw) -> Rows:
         corrupted=None if draw.corrupted is None else draw.corrupted[:, :length],
         chosen=None if draw.chosen is None else draw.chosen[:, :length],
         covered=draw.covered,
-    )
-
-
-def sum_of(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(tensors).detach().sum(0)
+    ).to(device)
+    if draw.shakes is None:
+        return rows
+    shaken = shake((rows.pixels - 0.5) * 4, draw.shakes)  # as strong as a diagnosis model's, whose pixels are such
+    return replace(rows, pixels=shaken / 4 + 0.5)
 
 
 def _parts(learner: Learner, draw: Draw) -> list[Draw]:
@@ -147,27 +120,45 @@ def _parts(learner: Learner, draw: Draw) -> list[Draw]:
     return [own.part(at, min(at + size, len(own))) for at in range(0, len(own), size)]
 
 
-def _encode(learner: Learner, rows: Rows, seed: tuple[int, ...]) -> Encoded:
+def _looked_at(learner: Learner, corpus: Corpus, parts: list[Draw], seed: tuple[int, ...]) -> list[Encoded]:
+    """The micro-batches encoded without a graph, and without a trace in running statistics."""
+    with torch.no_grad(), statistics_kept(learner.encoders):
+        return [_encode(learner, corpus, part, (*seed, i)) for i, part in enumerate(parts)]
+
+
+def _encode(learner: Learner, corpus: Corpus, part: Draw, seed: tuple[int, ...]) -> Encoded:
+    rows = rows_of(corpus, part, learner.processes.device)  # before autocast, in which pictures would be shaken coarsely
     torch.manual_seed(seed_of(*seed, learner.processes.rank))
     with learner.processes.precision():
         return learner.encoders(rows)
 
 
-def _share(learner: Learner, counts: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
-    """What one unit of each summed loss of HIDDEN adds to the loss."""
-    weights = torch.tensor([learner.weights.get(name, 0.0) for name in HIDDEN], device=counts.device)
-    return weights / counts.clamp_min(1)
+@dataclass(frozen=True)
+class _Hidden:
+    """Sums over all processes of the losses of HIDDEN, how much was hidden, and the losses' weights."""
+
+    sums: Float[Tensor, "2"]
+    counts: Float[Tensor, "2"]
+    weights: Float[Tensor, "2"]
+
+    @property
+    def share(self) -> Float[Tensor, "2"]:
+        """What one unit of each summed loss adds to the whole loss."""
+        return self.weights / self.counts.clamp_min(1)
+
+    def added(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The losses with those of HIDDEN that are on, all of them in "total", without gradients."""
+        told = {name: value.detach() for name, value in losses.items()}
+        means = zip(HIDDEN, self.weights, self.sums / self.counts.clamp_min(1), strict=True)
+        told |= {name: mean for name, weight, mean in means if weight}
+        return told | {"total": told["total"] + self.sums @ self.share}
 
 
-def _told(
-    learner: Learner, losses: Mapping[str, Tensor], sums: Float[Tensor, "2"], counts: Float[Tensor, "2"]
-) -> dict[str, Tensor]:
-    """The losses with those of HIDDEN that are on, all of them in "total"."""
-    told = {name: value.detach() for name, value in losses.items()}
-    means = dict(zip(HIDDEN, sums / counts.clamp_min(1), strict=True))
-    told |= {name: means[name] for name in HIDDEN if learner.weights.get(name, 0.0)}
-    told["total"] = told["total"] + sums @ _share(learner, counts)
-    return told
+def _hidden(learner: Learner, encoded: list[Encoded]) -> _Hidden:
+    sums = torch.stack([one.hidden_loss for one in encoded]).sum(0)
+    counts = torch.stack([one.hidden_count for one in encoded]).sum(0)
+    weights = torch.tensor([learner.weights.get(name, 0.0) for name in HIDDEN], device=sums.device)
+    return _Hidden(learner.processes.total(sums), learner.processes.total(counts), weights)
 
 
 def _dot(points: Float[Tensor, "r e"], gradient: Tensor | None, here: slice) -> Float[Tensor, ""]:
@@ -176,9 +167,8 @@ def _dot(points: Float[Tensor, "r e"], gradient: Tensor | None, here: slice) -> 
 
 
 def _looked_up(table: Tensor, rows: Tensor) -> Tensor:
-    """Rows of a table, 0 where the row is NONE; an owner who is none is NONE too."""
-    empty = NONE if table.dtype == torch.long else 0
-    found = table.new_full((len(rows), *table.shape[1:]), empty)
+    """Rows of a table, 0 where the row is NONE; of a table of numbers of patients, NONE."""
+    found = table.new_full((len(rows), *table.shape[1:]), NONE if table.dtype == torch.long else 0)
     real = rows != NONE
     found[real] = table[rows[real]]
     return found

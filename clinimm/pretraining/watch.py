@@ -43,11 +43,11 @@ def ranks_of(
     return 1 + before.sum(1) + tied.sum(1) / 2
 
 
-def monitored(figures: Mapping[str, float]) -> tuple[float, float]:
+def monitored(figures: Mapping[str, float]) -> tuple[float, float] | None:
     """What an epoch is judged by, less is better: how far the mean reciprocal rank of both directions is from 1, then
-    the loss."""
-    ranks = [figures[f"val_{direction}_mrr"] for direction in DIRECTIONS if f"val_{direction}_mrr" in figures]
-    return 1 - sum(ranks) / len(ranks) if ranks else 1.0, figures.get("val_loss", float("inf"))
+    the loss. None where there was no pair to judge on."""
+    ranks = [figures[name] for direction in DIRECTIONS if (name := f"val_{direction}_mrr") in figures]
+    return (1 - sum(ranks) / len(ranks), figures["val_loss"]) if ranks else None
 
 
 def note(figures: Mapping[str, float]) -> str:

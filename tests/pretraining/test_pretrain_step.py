@@ -12,7 +12,7 @@ from clinimm.pretraining.corpus import NONE, Corpus
 from clinimm.pretraining.encoders import Encoders
 from clinimm.pretraining.processes import Processes
 from clinimm.pretraining.sampling import Draw, draw, generator_of, seed_of
-from clinimm.pretraining.step import Learner, backward, joint_losses, rows_of
+from clinimm.pretraining.step import Learner, backward, joint_of, rows_of
 
 SEED = (0, 0, 0)
 
@@ -27,9 +27,9 @@ def with_a_graph(learner: Learner, encoders: Encoders, corpus: Corpus, rows: Dra
     encoded = []
     for i, part in enumerate(parts):
         torch.manual_seed(seed_of(*SEED, i, 0))
-        encoded.append(encoders(rows_of(corpus, part)))
+        encoded.append(encoders(rows_of(corpus, part, torch.device("cpu"))))
     image, text = torch.cat([one.image for one in encoded]), torch.cat([one.text for one in encoded])
-    loss = joint_losses(learner, corpus, rows, image, text, SEED)["total"]
+    loss = learner.objectives(joint_of(learner, corpus, rows, image, text), generator_of(*SEED))["total"]
     for i, name in enumerate(("masked_words", "masked_patches")):
         hidden = sum(one.hidden_loss[i] for one in encoded) / sum(one.hidden_count[i] for one in encoded)
         loss = loss + learner.weights[name] * hidden
