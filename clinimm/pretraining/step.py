@@ -127,7 +127,7 @@ def _looked_at(learner: Learner, corpus: Corpus, parts: list[Draw], seed: tuple[
 
 
 def _encode(learner: Learner, corpus: Corpus, part: Draw, seed: tuple[int, ...]) -> Encoded:
-    rows = rows_of(corpus, part, learner.processes.device)  # before autocast, in which pictures would be shaken coarsely
+    rows = rows_of(corpus, part, learner.processes.device)  # before autocast: it would shake pictures coarsely
     torch.manual_seed(seed_of(*seed, learner.processes.rank))
     with learner.processes.precision():
         return learner.encoders(rows)
