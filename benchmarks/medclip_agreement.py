@@ -35,13 +35,6 @@ TOLERANCE = 1e-5
 UNIT = 512  # weights are stored as int16 in units of 1 / UNIT
 Arrays = dict[str, np.ndarray]
 Line = tuple[str, float]
-GRADIENTS = {  # the original's name: our tower and our name
-    "vision_model.projection_head.weight": ("image", "projection.0.weight"),
-    "text_model.projection_head.weight": ("text", "projection.0.weight"),
-    "text_model.model.embeddings.LayerNorm.weight": ("text", "model.embeddings.LayerNorm.weight"),
-    "text_model.model.embeddings.LayerNorm.bias": ("text", "model.embeddings.LayerNorm.bias"),
-    "vision_model.model.fc.weight": ("image", "projection.0.weight"),
-}
 
 
 def arrays(path: Path) -> Arrays:
@@ -85,13 +78,14 @@ def texts(backbone: Backbone, inputs: Arrays, prefix: str = "") -> Tensor:
 def forward(backbone: Backbone, inputs: Arrays, theirs: Arrays) -> Iterator[Line]:
     image = backbone.image.read(torch.from_numpy(inputs["pixel_values"]) * STD + MEAN, None)
     vision, text = backbone.image.project(image.pooled), texts(backbone, inputs)
+    bare = image.pooled if backbone.image.architecture["name"] == "swin" else vision  # MedCLIP's ResNet always projects
     images, embedded = normalize(vision, dim=1), normalize(text, dim=1)
     log_scale = torch.nn.Parameter(torch.tensor(backbone.scale))
     logits = log_scale.exp() * images @ embedded.T
     everyone, nobody = torch.ones(len(logits), dtype=torch.bool), torch.zeros_like(logits, dtype=torch.bool)
     ours: dict[str, Any] = {
         "vision_raw": vision, "text_raw": text, "img_embeds": images, "text_embeds": embedded, "logits": logits,
-        "logits_per_text": logits.T, "vision_noproj": image.pooled, "clip_loss": info_nce(logits, everyone, nobody),
+        "logits_per_text": logits.T, "vision_noproj": bare, "clip_loss": info_nce(logits, everyone, nobody),
         "logit_scale": log_scale, "logits_scale10": torch.tensor(4.6052).exp() * images @ embedded.T,
     }  # fmt: skip
     for ensemble, reduce in ((True, lambda x: x.mean(1)), (False, lambda x: x.amax(1))):
@@ -100,9 +94,8 @@ def forward(backbone: Backbone, inputs: Arrays, theirs: Arrays) -> Iterator[Line
         scores = [reduce(log_scale.exp() * images @ prompt.T) for prompt in prompts]
         ours[f"promptclf_ensemble{ensemble}"] = torch.stack(scores, dim=1)
     if "sup_fc/weight" in theirs:
-        ours["sup_logits"] = linear(
-            image.pooled, *(torch.from_numpy(theirs[f"sup_fc/{n}"]) for n in ("weight", "bias"))
-        )
+        weight, bias = (torch.from_numpy(theirs[f"sup_fc/{part}"]) for part in ("weight", "bias"))
+        ours["sup_logits"] = linear(ours["vision_noproj"], weight, bias)
         ours["sup_loss"] = cross_entropy(ours["sup_logits"], torch.from_numpy(theirs["sup_labels"]))
     for bound, start in (("hi", 10.0), ("lo", -5.0)):
         clamped = torch.nn.Parameter(torch.tensor(start))
@@ -130,11 +123,10 @@ def losses(backbone: Backbone, inputs: Arrays, theirs: Arrays) -> Iterator[Line]
         loss = torch.stack(found).mean()
         loss.backward()
         yield f"loss_{name}", difference(loss, theirs[f"loss_{name}"])
-        grads = {there: backbone.towers[kind].get_parameter(own).grad for there, (kind, own) in GRADIENTS.items()}
-        grads["logit_scale"] = log_scale.grad
-        for there, grad in grads.items():
-            if f"grads_{name}/{there}" in theirs:
-                yield f"grads_{name}/{there}", difference(grad, theirs[f"grads_{name}/{there}"])
+        for key in (key for key in theirs if key.startswith(f"grads_{name}/")):
+            how = backbone.provenance["keys"][key.partition("/")[2]]
+            own = log_scale if how["tower"] == "joint" else backbone.towers[how["tower"]].get_parameter(*how["names"])
+            yield key, difference(own.grad, theirs[key])
 
 
 def plain_losses(theirs: Arrays) -> Iterator[Line]:

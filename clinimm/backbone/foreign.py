@@ -179,11 +179,21 @@ def _unwrapped(content: dict[str, Any], where: str) -> tuple[str, dict[str, Shap
     """The entry that holds the tensors, empty for the top, and they."""
     wrapper = next((name for name in _WRAPPERS if isinstance(content.get(name), dict)), "")
     inner = content[wrapper] if wrapper else content
-    others = [str(name) for name, value in inner.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    others = [str(name) for name, value in inner.items() if not (isinstance(name, str) and _plain(value))]
     if others or not inner:
-        said = f"holds more than tensors: {', '.join(others)}" if others else "holds no tensors"
+        said = f"holds more than plain tensors: {', '.join(others)}" if others else "holds no tensors"
         raise BackboneError(said, where=where, mend=_MEND_PICKLE)
     return wrapper, dict(inner)
+
+
+def _plain(value: object) -> bool:
+    """Whether it is a tensor with a value at each place: not sparse, quantized or without a memory."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and not value.is_quantized
+        and value.device.type == "cpu"
+    )
 
 
 def _config(directory: Path) -> dict[str, Any]:

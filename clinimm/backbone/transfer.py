@@ -57,8 +57,7 @@ def import_backbone(
         choose(plans.options, name, f"--option of {family}")
     _check_free(out)
     checkpoint = read_checkpoint(path)
-    plan = plans.plan(checkpoint, options)
-    towers = {kind: _build(kind, architecture, checkpoint) for kind, architecture in plan.towers.items()}
+    plan, towers = _towers(plans, checkpoint, options)
     converted = _fill(towers, plan, checkpoint)
     joint = {name: float(value) for name, value in converted.weights["joint"].items()}
     backbone = Backbone(
@@ -112,17 +111,21 @@ def _check_free(out: Path) -> None:
         raise BackboneError("is there already, and is no backbone", where=str(out), mend="name another directory")
 
 
-def _build(kind: str, architecture: Mapping[str, Any], checkpoint: Checkpoint) -> Tower:
+def _towers(plans: Family, checkpoint: Checkpoint, options: Mapping[str, Any]) -> tuple[Plan, dict[str, Tower]]:
+    """The plan, and the towers it means with new weights. A foreign config can hold anything, and the nets' own checks
+    raise what they like."""
     try:
-        return build_tower(architecture, where=f"{kind} tower").eval()
+        plan = plans.plan(checkpoint, options)
+        towers = {kind: build_tower(plan.towers[kind], where=f"{kind} tower").eval() for kind in plan.towers}
     except ClinimmError:
         raise
-    except (ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError) as error:
+    except Exception as error:
         raise BackboneError(
-            f"its sizes make no {kind} tower: {error}",
+            f"its sizes make no net: {error}",
             where=str(checkpoint.path),
             mend="name the family that the checkpoint is of",
         ) from error
+    return plan, towers
 
 
 def _fill(towers: Mapping[str, Tower], plan: Plan, checkpoint: Checkpoint) -> Converted:
@@ -130,6 +133,10 @@ def _fill(towers: Mapping[str, Tower], plan: Plan, checkpoint: Checkpoint) -> Co
     expected: dict[str, Mapping[str, Tensor]] = {kind: tower.state_dict() for kind, tower in towers.items()}
     expected["joint"] = {name: torch.zeros(()) for name in plan.joint}
     converted = convert(checkpoint.tensors, plan.rules, expected, where=str(checkpoint.path))
+    widths = {kind: tower.width for kind, tower in towers.items()}
+    if len(set(widths.values())) > 1:
+        said = " and ".join(f"the {kind} tower's is {width} wide" for kind, width in widths.items())
+        raise BackboneError(f"its towers share no space: {said}", where=str(checkpoint.path))
     for kind, tower in towers.items():
         tower.load_state_dict(dict(converted.weights[kind]))
     return converted
@@ -156,7 +163,7 @@ def _provenance(
 ) -> dict[str, Any]:
     """Where the weights came from, and all that export needs. The file's name, not its folder: that is another's."""
     return {
-        "imported": checkpoint.path.name,
+        "imported": checkpoint.path.resolve().name,
         "sha256": checkpoint.sha256,
         "family": family.name,
         "options": dict(options),

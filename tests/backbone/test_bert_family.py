@@ -104,7 +104,9 @@ def test_an_unknown_kind_or_size_is_refused_and_writes_nothing(tmp_path: Path) -
     for change, said in (
         ({"model_type": "t5"}, "'t5'"),
         ({"model_type": None}, "no config.json with a model_type"),
-        ({"num_attention_heads": 5}, "make no text tower"),
+        ({"num_attention_heads": 5}, "make no net"),
+        ({"hidden_act": 3}, "make no net"),
+        ({"max_position_embeddings": "many"}, "make no net"),
         ({"intermediate_size": 41}, r"intermediate.dense.weight: has shape \(40, 32\), expected \(41, 32\)"),
     ):
         path.write_text(json.dumps(config | change))

@@ -121,8 +121,9 @@ def test_a_bare_pickle_does_not_run(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ([torch.ones(2)], "holds a list"),
-        ({"a": torch.ones(2), "lr": 0.1}, "more than tensors: lr"),
-        ({"state_dict": {"a": "words"}}, "more than tensors: a"),
+        ({"a": torch.ones(2), "lr": 0.1}, "more than plain tensors: lr"),
+        ({"state_dict": {"a": "words"}}, "more than plain tensors: a"),
+        ({"a": torch.eye(2).to_sparse()}, "more than plain tensors: a"),
         ({}, "holds no tensors"),
     ],
 )

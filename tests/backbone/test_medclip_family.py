@@ -6,7 +6,7 @@ from pathlib import Path
 import medclip_files
 import pytest
 import torch
-from medclip_files import SIZE, WIDTH, checkpoint, original_image, original_text, state_dict
+from medclip_files import SIZE, WIDTH, WORDS, checkpoint, original_image, original_text, state_dict
 from small_backbones import TEXTS
 from small_foreign import assert_blocks_hold, assert_round_trip, image_half, imported, text_half
 
@@ -146,6 +146,42 @@ def test_a_checkpoint_with_many_faults_is_told_them_all_and_writes_nothing(tmp_p
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in"]
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("vision_model.model.embeddings.patch_embeddings.projection.weight", (16, 3, 4, 4)),
+        ("vision_model.model.encoder.layers.0.blocks.0.attention.self.relative_position_bias_table", (25, 1)),
+        ("text_model.model.encoder.layer.0.intermediate.dense.weight", (48, 128)),
+        ("text_model.model.embeddings.word_embeddings.weight", (len(WORDS), 64)),
+    ],
+)
+def test_one_misshapen_tensor_is_blamed_alone(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "in", **{name.replace(".", "__"): torch.zeros(shape)})
+    with pytest.raises(BackboneError, match=r"1 key\(s\) at fault") as caught:
+        import_backbone(path, "medclip", tmp_path / "out", {"size": SIZE})
+    assert f"{name}: has shape {shape}, expected " in str(caught.value)
+
+
+@pytest.mark.parametrize("tower", ["swin", "resnet"])
+def test_missing_keys_are_all_told_even_those_that_say_a_size(tower: str, tmp_path: Path) -> None:
+    image = {"swin": ("embeddings.patch_embeddings.projection.weight", "layernorm.bias"), "resnet": ("conv1.weight",)}
+    gone = [f"vision_model.model.{name}" for name in image[tower]] + [
+        "text_model.model.embeddings.word_embeddings.weight", "text_model.model.encoder.layer.1.output.dense.bias",
+        "text_model.projection_head.weight",
+    ]  # fmt: skip
+    path = checkpoint(tmp_path / "in", tower, **{name.replace(".", "__"): None for name in gone})
+    with pytest.raises(BackboneError) as caught:
+        import_backbone(path, "medclip", tmp_path / "out", {"size": SIZE})
+    assert [name for name in gone if f"missing: {name} (" not in str(caught.value)] == []
+
+
+def test_towers_of_different_widths_share_no_space(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "in", text_model__projection_head__weight=torch.zeros(WIDTH + 1, 128))
+    with pytest.raises(BackboneError, match="the image tower's is 12 wide and the text tower's is 13 wide"):
+        import_backbone(path, "medclip", tmp_path / "out", {"size": SIZE})
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("family", ["clip", "siglip", "biomedclip", "bert", "densenet121", "resnet50"])
 def test_another_family_is_refused_and_writes_nothing(family: str, tmp_path: Path) -> None:
     with pytest.raises(BackboneError):
@@ -165,7 +201,7 @@ def test_a_foreign_checkpoint_is_no_medclip(tmp_path: Path) -> None:
     [
         ({"pooling": "max"}, "'max' is no pooling"),
         ({"length": "long"}, "length is 'long'"),
-        ({"heads": 3}, "no text tower"),
+        ({"heads": 3}, "make no net"),
         ({"widht": 3}, "is not known"),
     ],
 )

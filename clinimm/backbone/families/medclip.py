@@ -3,18 +3,17 @@
 Sizes are read from the weights' shapes, since its files hold no config. Names as RyanWangZf/MedCLIP saves them with
 transformers 4; those of transformers 5, which renamed Swin's, are taken as well."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from torch import Tensor
 
 from clinimm.backbone.family import Family, Plan
 from clinimm.backbone.foreign import Checkpoint
-from clinimm.backbone.keys import Leave, Rename, Rule, count, sizer
+from clinimm.backbone.keys import Leave, Rename, Rule, Shape, count, usual_size
 from clinimm.errors import BackboneError, ConfigError
 
 MEAN, STD = 0.5862785803043838, 0.27950088968644304  # of its films' pixels in [0, 1]
 LENGTH = 77  # word pieces
+SPACE = 512  # width
 _HEAD = 64  # width of an attention head of every BERT-base
 _POOLINGS = ("layers", "layers_with_padding", "mean", "cls")
 
@@ -29,7 +28,7 @@ def plan(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Plan:
     towers: dict[str, dict[str, Any]] = {}
     rules: list[Rule] = [Rename("logit_scale", "joint", "logit_scale", reshape=True)]
     vision, text = _prefix(checkpoint, "vision_model.", (_SWIN, _RESNET)), _prefix(checkpoint, "text_model.", (_BERT,))
-    if vision is not None and f"{vision}model.{_RESNET}" in checkpoint.tensors:
+    if vision is not None and any(name.startswith(f"{vision}model.{_STAGES[0][0]}.") for name in checkpoint.tensors):
         towers["image"] = _resnet(checkpoint, vision, options)
         rules += _resnet_rules(vision)
     elif vision is not None:
@@ -56,45 +55,54 @@ def _prefix(checkpoint: Checkpoint, prefix: str, marks: tuple[str, ...]) -> str 
 
 
 def _swin(checkpoint: Checkpoint, prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    shape = sizer(checkpoint.tensors, str(checkpoint.path))
+    shape, usual = _shapes(checkpoint), _usual(checkpoint)
     layers = f"{prefix}model.encoder.layers."
-    patches = shape(f"{prefix}model.{_SWIN}", 4)
+    new = any(".attention.q_proj." in name for name in checkpoint.tensors)
+    table = "relative_position_bias" if new else "self"
+    embed = usual(f"{prefix}model.embeddings.**", 0)
+    patches = shape(f"{prefix}model.{_SWIN}", (embed, 3, 4, 4))
     stages = range(count(checkpoint.tensors, layers))
-    tables = [_bias_table(checkpoint.tensors, f"{layers}{stage}.blocks.0.attention.") for stage in stages]
-    biases = [shape(table, 2) for table in tables]
-    if not biases:
-        raise BackboneError(f"has no stage under {layers}", where=str(checkpoint.path))
-    first = f"{layers}0.blocks.0."
-    inner = f"{first}intermediate.dense.weight"
     config = {
         "image_size": _whole_number(options, "size", 224),
         "num_channels": patches[1],
         "patch_size": patches[2],
-        "embed_dim": patches[0],
+        "embed_dim": embed,
         "depths": [count(checkpoint.tensors, f"{layers}{stage}.blocks.") for stage in stages],
-        "num_heads": [bias[1] for bias in biases],
-        "window_size": (round(biases[0][0] ** 0.5) + 1) // 2,
-        "mlp_ratio": shape(inner if inner in checkpoint.tensors else f"{first}mlp.fc1.weight", 2)[0] / patches[0],
+        "num_heads": [
+            usual(f"{layers}{stage}.blocks.*.attention.{table}.relative_position_bias_table", 1) for stage in stages
+        ],
+        "window_size": (round(usual(f"{layers}**.relative_position_bias_table", 0) ** 0.5) + 1) // 2,
+        "mlp_ratio": usual(f"{layers}0.blocks.*.{'mlp.fc1' if new else 'intermediate.dense'}.*", 0) / embed,
     }
-    width = shape(f"{prefix}projection_head.weight", 2)[0]
+    width = shape(f"{prefix}projection_head.weight", (SPACE, 0))[0]
     return {"name": "swin", "config": config, "width": width, "mean": [MEAN], "std": [STD]}
 
 
-def _bias_table(names: Mapping[str, Tensor], attention: str) -> str:
-    old = f"{attention}self.relative_position_bias_table"
-    return old if old in names else f"{attention}relative_position_bias.relative_position_bias_table"
+def _shapes(checkpoint: Checkpoint) -> Callable[[str, Shape], Shape]:
+    """Looks a shape up; that of the published MedCLIP stands in for a tensor that is not there, or has other axes, so
+    that it is told together with all other faults."""
+
+    def shape(name: str, published: Shape) -> Shape:
+        tensor = checkpoint.tensors.get(name)
+        return published if tensor is None or tensor.ndim != len(published) else tuple(tensor.shape)
+
+    return shape
+
+
+def _usual(checkpoint: Checkpoint) -> Callable[[str, int], int]:
+    return lambda pattern, axis: usual_size(checkpoint.tensors, pattern, axis, str(checkpoint.path))
 
 
 def _resnet(checkpoint: Checkpoint, prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    shape = sizer(checkpoint.tensors, str(checkpoint.path))
+    shape = _shapes(checkpoint)
     size = _whole_number(options, "size", 224)
-    planes = [shape(f"{prefix}model.{stage}.0.conv1.weight", 4)[0] for stage, _ in _STAGES]
+    planes = [_usual(checkpoint)(f"{prefix}model.{stage}.*.conv1.weight", 0) for stage, _ in _STAGES]
     return {
         "name": "trunk",
         "trunk": "resnet50",
-        "width": shape(f"{prefix}model.fc.weight", 2)[0],
+        "width": shape(f"{prefix}model.fc.weight", (SPACE, 0))[0],
         "size": [size, size],
-        "channels": shape(f"{prefix}model.{_RESNET}", 4)[1],
+        "channels": shape(f"{prefix}model.{_RESNET}", (0, 3, 7, 7))[1],
         "mean": [MEAN],
         "std": [STD],
         "options": {"bias_downsample": False, "planes": planes},
@@ -102,24 +110,24 @@ def _resnet(checkpoint: Checkpoint, prefix: str, options: Mapping[str, Any]) -> 
 
 
 def _bert(checkpoint: Checkpoint, prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    shape = sizer(checkpoint.tensors, str(checkpoint.path))
+    shape, usual = _shapes(checkpoint), _usual(checkpoint)
     model = f"{prefix}model."
-    words, hidden = shape(model + _BERT, 2)
-    positions = shape(f"{model}embeddings.position_embeddings.weight", 2)[0]
+    hidden = usual(f"{model}encoder.layer.*.output.LayerNorm.*", 0)
+    positions = shape(f"{model}embeddings.position_embeddings.weight", (512, 0))[0]
     config = {
         "model_type": "bert",
-        "vocab_size": words,
+        "vocab_size": shape(model + _BERT, (28996, 0))[0],
         "hidden_size": hidden,
         "num_hidden_layers": count(checkpoint.tensors, f"{model}encoder.layer."),
         "num_attention_heads": _whole_number(options, "heads", max(1, hidden // _HEAD)),
-        "intermediate_size": shape(f"{model}encoder.layer.0.intermediate.dense.weight", 2)[0],
+        "intermediate_size": usual(f"{model}encoder.layer.*.intermediate.dense.*", 0),
         "max_position_embeddings": positions,
-        "type_vocab_size": shape(f"{model}embeddings.token_type_embeddings.weight", 2)[0],
+        "type_vocab_size": shape(f"{model}embeddings.token_type_embeddings.weight", (2, 0))[0],
     }
     pooling = options.get("pooling", "layers")
     if pooling not in _POOLINGS:
         raise ConfigError(f"{pooling!r} is no pooling", where="pooling", mend=f"choose one of {', '.join(_POOLINGS)}")
-    width = shape(f"{prefix}projection_head.weight", 2)[0]
+    width = shape(f"{prefix}projection_head.weight", (SPACE, 0))[0]
     length = min(_whole_number(options, "length", LENGTH), positions)
     return {"name": "bert", "config": config, "width": width, "length": length, "pooling": pooling}
 
