@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from rich.console import Console
 
@@ -32,12 +33,22 @@ from clinimm.types import Case, Status
 PARTS = ("train", "val", "test")
 
 
+class Autocast(MixedPrecision):
+    """Mixed precision that hands batches on as they are: Fabric cannot rebuild a frozen dataclass, and autocast casts
+    what it must by itself."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
 def build_fabric(config: Config) -> Fabric:
     """Device, precision and processes: `run.devices` of them, started here or by torchrun."""
     run = config.run
     # A pretrained text net may have a pooler that nothing reads, which DDP otherwise waits for.
     strategy = DDPStrategy(find_unused_parameters=True) if run.devices > 1 else "auto"
-    fabric = Fabric(accelerator=run.device, devices=run.devices, precision=run.precision, strategy=strategy)
+    place = "cuda" if run.device != "cpu" and torch.cuda.is_available() else "cpu"
+    precision = None if run.precision == "32-true" else Autocast(run.precision, place)
+    fabric = Fabric(accelerator=run.device, devices=run.devices, plugins=precision, strategy=strategy)
     fabric.launch()
     return fabric
 

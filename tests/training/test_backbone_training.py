@@ -33,7 +33,7 @@ from clinimm.training.loop import Fold, Plan, fit
 from clinimm.training.modality_dropout import Schedule
 from clinimm.training.optim import Rates, TowerRate, build_optimizer, peak_rates
 from clinimm.training.run import train
-from clinimm.training.setup import plan_of
+from clinimm.training.setup import build_fabric, plan_of
 from clinimm.types import Case
 
 BACKBONE = ("inputs.cxr.encoder={name='backbone'}", "inputs.note.encoder={name='backbone'}", "optim.epochs=1")
@@ -209,7 +209,7 @@ def test_settings_reach_the_plan(backbone: Path) -> None:
     assert plan_of(config_with(backbone, "backbone.image={mode='frozen', cache=false}")).pictures == ("cxr",)
 
 
-def train_small(folder: Path, mode: str, stop_after: int = 99) -> dict[str, torch.Tensor]:
+def train_small(folder: Path, mode: str, stop_after: int = 99, fabric: Fabric | None = None) -> dict[str, torch.Tensor]:
     network = network_with(mode)
     fold = Fold(random_batch(12, seed=1), random_batch(8, seed=2), tuple("aabbccdd"), ("one", "two"))
 
@@ -217,7 +217,7 @@ def train_small(folder: Path, mode: str, stop_after: int = 99) -> dict[str, torc
         if figures["epoch"] == stop_after:
             raise KeyboardInterrupt
 
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
     fit(network, fold, PLAN, fabric, folder=folder / "c", fingerprint="f", on_epoch=on_epoch)
     return network.state_dict()
 
@@ -231,6 +231,15 @@ def test_a_run_with_lora_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: 
     towers = [name for name in kept if ".tower." in name]
     assert towers
     assert all(".lora_" in name for name in towers)
+
+
+def test_mixed_precision_trains_the_adapters(backbone: Path, tmp_path: Path) -> None:
+    fabric = build_fabric(config_with(backbone, "run.precision='bf16-mixed'", "run.device='cpu'"))
+    before, after = network_with("lora").state_dict(), train_small(tmp_path, "lora", fabric=fabric)
+    moved = {name for name, weight in after.items() if not torch.equal(weight, before[name])}
+    assert {name for name in moved if ".tower." in name} == {name for name in after if ".lora_" in name}
+    assert all(weight.dtype == before[name].dtype for name, weight in after.items())
+    assert all(torch.isfinite(weight).all() for weight in after.values())
 
 
 def test_a_frozen_tower_comes_out_of_training_to_the_bit(tmp_path: Path) -> None:
