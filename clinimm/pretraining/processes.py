@@ -6,6 +6,7 @@ tower's weights is the sum over processes. DistributedDataParallel and FSDP take
 each multiplies its own by their number (`Processes.world`)."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -51,8 +52,10 @@ class Processes:
             return encoders
         if self.strategy == "fsdp":
             return self._sharded(encoders)
-        # A tower may have weights that nothing reads, which DDP otherwise waits for.
-        return DistributedDataParallel(encoders, broadcast_buffers=False, find_unused_parameters=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch 2.11 does not know the new name of broadcast_buffers
+            # A tower may have weights that nothing reads, which DDP otherwise waits for.
+            return DistributedDataParallel(encoders, broadcast_buffers=False, find_unused_parameters=True)
 
     def _sharded(self, encoders: Encoders) -> nn.Module:
         """Each block of a tower apart, the rest together. Not the first blocks: word vectors are read beside them."""

@@ -15,6 +15,7 @@ from clinimm.backbone.directory import Backbone
 from clinimm.config import PretrainConfig, dump
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.split import split_off
+from clinimm.errors import TrainingError
 from clinimm.io.sandbox import Sandbox
 from clinimm.models.towers.build import build_tower
 from clinimm.pretraining.build import (
@@ -64,6 +65,8 @@ def pretrain(config: PretrainConfig, cases: Sequence[Case], out: Path, *, consol
         begun = start(config, parts[0])
         language = build_language(config, begun)
         train, val = (read_corpus(config, part, language, console) for part in parts)
+        if not len(train):
+            raise TrainingError("no case has a picture or a text", where="image, text", mend="check the columns' names")
         torch.manual_seed(config.run.seed)
         encoders = build_encoders(config, begun, language.length)
         objectives = build_objectives(config, begun, encoders.image.width).to(processes.device)

@@ -84,9 +84,11 @@ def test_a_text_longer_than_the_tower_is_cut_and_counted() -> None:
 
 
 def test_a_corpus_of_nothing_is_empty() -> None:
-    corpus = build_corpus([case(0, None)], pictures(NONE), "text", language())
-    assert len(corpus) == 0
-    assert corpus.every_sentence == (0, 0)
+    for cases in ([case(0, None)], []):
+        none = Pictures(torch.zeros(0, 1, 8, 8), torch.full((len(cases),), NONE), {})
+        corpus = build_corpus(cases, none, "text", language())
+        assert len(corpus) == 0
+        assert corpus.every_sentence == (0, 0)
 
 
 def test_an_unreadable_picture_is_counted_and_its_case_goes_without(tiny_cohort: Path, tmp_path: Path) -> None:

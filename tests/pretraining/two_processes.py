@@ -51,6 +51,7 @@ def main(out: Path) -> None:
             processes = replace(alike, strategy=strategy)
             found = {f"{size}/{n}": g for size in MICRO_BATCHES for n, g in one_gradient(processes, size).items()}
             figures = short_run(processes, out / strategy)
+            assert short_run(processes, out / strategy) == figures  # from its last checkpoint, with nothing left to do
             if processes.leads:
                 save_file(found, out / f"{strategy}.safetensors")
                 (out / f"{strategy}.json").write_text(json.dumps(figures), encoding="utf-8")
