@@ -18,8 +18,8 @@ class Adapt(Section):
 
     mode: Literal["frozen", "lora", "last_n", "full"] = "full"
     last_n: int = Field(1, ge=1)
-    rank: int = Field(8, ge=1)
-    alpha: float = Field(16.0, gt=0)
+    rank: int = Field(4, ge=1)
+    alpha: float = Field(8.0, gt=0)
     lora_dropout: float = Field(0.0, ge=0, lt=1)
     targets: Literal["attention", "all"] = "attention"
     lr: float | None = Field(None, gt=0)

@@ -23,8 +23,8 @@ class Adaptation:
 
     mode: Mode = "full"
     last_n: int = 1
-    rank: int = 8
-    alpha: float = 16.0
+    rank: int = 4
+    alpha: float = 8.0
     dropout: float = 0.0
     targets: Literal["attention", "all"] = "attention"
 

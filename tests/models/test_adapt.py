@@ -188,6 +188,12 @@ def test_a_net_built_unfilled_and_loaded_is_the_net(kind: str) -> None:
     assert torch.equal(first(first.embed(values), None).values, second(second.embed(values), None).values)
 
 
+def test_drawing_until_within_bounds_ends_unfilled() -> None:
+    with Unfilled():
+        drawn = torch.nn.init.trunc_normal_(torch.full((4,), 9.0), std=0.02)
+    assert torch.equal(drawn, torch.zeros(4))
+
+
 def test_the_tower_sees_pixels_in_zero_to_one() -> None:
     tower = small_backbone().image
     assert tower is not None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = frozenset({
@@ -12,8 +13,10 @@ _DRAWS = frozenset({
 
 
 class Unfilled(TorchFunctionMode):
-    """A context in which nets are built with whatever the memory held in the place of initial weights. Only for nets
-    whose whole state is loaded after it; what they compute when built (positions, statistics of pixels) is as ever."""
+    """A context in which nets are built with zeros in the place of random initial weights. Only for nets whose whole
+    state is loaded after it; what they compute when built (positions, statistics of pixels) is as ever.
+
+    Zeros, not whatever the memory held: a truncated normal is drawn again until all of it lies within bounds."""
 
     def __torch_function__(
         self,
@@ -24,5 +27,7 @@ class Unfilled(TorchFunctionMode):
     ) -> Any:
         given = dict(kwargs or {})
         if getattr(func, "__name__", "") in _DRAWS:
-            return args[0] if args else given["tensor"]
+            tensor = args[0] if args else given["tensor"]
+            with torch.no_grad():
+                return tensor.zero_()
         return func(*args, **given)
