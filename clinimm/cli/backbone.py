@@ -1,15 +1,21 @@
 """`clinimm backbone`: import a foreign checkpoint, export it again, say what a backbone is."""
 
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clinimm.cli.arguments import AsJson, show
+from clinimm.cli.pretrain import corpus_table, figure_tables
 from clinimm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
     from clinimm.backbone.transfer import Report
 
 app = typer.Typer(no_args_is_help=True, help="Image-text backbones: import, export, show. See also `pretrain`.")
@@ -51,7 +57,11 @@ def export(
 
 
 @app.command("show")
-def show_(directory: BackboneDir, as_json: AsJson = False) -> None:
+def show_(
+    directory: BackboneDir,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print all that is known of where it came from.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what a backbone is and where it came from, after checking its files."""
     from rich.table import Table
 
@@ -66,6 +76,7 @@ def show_(directory: BackboneDir, as_json: AsJson = False) -> None:
         "space": next(iter(backbone.towers.values())).width,
         "towers": {kind: tower.architecture["name"] for kind, tower in backbone.towers.items()},
         "parameters": parameters(backbone.towers),
+        "patients_seen": len(backbone.seen) or None,
         "provenance": origin,
     }
     if as_json:
@@ -75,9 +86,13 @@ def show_(directory: BackboneDir, as_json: AsJson = False) -> None:
     for kind, tower in backbone.towers.items():
         count = f"{facts['parameters'][kind]:,}"
         table.add_row(kind, str(tower.architecture["name"]), count, str(tower.features), str(tower.width))
-    show(
-        table, *(f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in origin.items())
-    )
+    show(table, f"patients seen in pretraining: {_seen(len(backbone.seen), origin.get('start'))}")
+    if verbose:
+        show(json.dumps(dict(backbone.provenance), indent=1))
+    elif "corpus" in origin:
+        show(*_pretrained(origin))
+    else:
+        show(*(f"{name}: {_brief(value)}" for name, value in origin.items() if value))
 
 
 @app.command()
@@ -88,8 +103,37 @@ def families(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({name: {"takes": f.takes, "options": dict(f.options)} for name, f in FAMILIES.items()}))
         return
-    for name, family in FAMILIES.items():
-        show(f"{name}: {family.takes}", *(f"    {option}: {meaning}" for option, meaning in family.options.items()))
+    for options, alike in groupby(FAMILIES.values(), key=lambda family: dict(family.options)):
+        show(*(f"{family.name}: {family.takes}" for family in alike))
+        show(*(f"    {option}: {meaning}" for option, meaning in options.items()))
+
+
+def _seen(patients: int, start: "Mapping[str, Any] | None") -> str:
+    """How many patients, as far as is known."""
+    if start and not start["patients_known"]:
+        return f"{patients} or more: it started from a backbone ({start['family']}) of which that is not known"
+    return str(patients or "unknown")
+
+
+def _pretrained(origin: "Mapping[str, Any]") -> "list[str | Table]":
+    """What a pretraining run tells of itself, in short: settings by name, corpus, kept epoch and its figures."""
+    config, start, figures = origin["config"], origin.get("start"), origin["figures"]
+    tabled = ("recall_at_", "median_rank", "epoch")
+    others = [f"{name} {value:.3g}" for name, value in figures.items() if not any(part in name for part in tabled)]
+    return [
+        f"pretrained: {config['name']}, as it stood after epoch {origin['epoch']} of {config['optim']['epochs']}",
+        *([f"started from: {start['family']} {start['digest'][:12]}"] if start else []),
+        *([f"labels read: {', '.join(origin['labels'])}"] if origin.get("labels") else []),
+        corpus_table(origin["corpus"]),
+        *figure_tables(figures),
+        f"figures: {', '.join(others)}",
+    ]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
+    return str(value)
 
 
 def _options(given: list[str]) -> dict[str, Any]:

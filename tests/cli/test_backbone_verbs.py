@@ -26,6 +26,8 @@ def test_import_says_what_it_used_and_dropped_and_export_undoes_it(tmp_path: Pat
     shown = run("show", out).output
     assert "swin" in shown
     assert "imported: pytorch_model.bin" in shown
+    assert "patients seen in pretraining: unknown" in shown
+    assert "position_ids" in run("show", out, "--verbose").output
     facts = json.loads(run("show", out, "--json").output)
     assert (facts["family"], facts["towers"], facts["space"]) == ("medclip", {"image": "swin", "text": "bert"}, 12)
     assert facts["provenance"]["options"] == {"size": SIZE}
@@ -51,4 +53,6 @@ def test_families_are_listed_with_what_they_take() -> None:
     said = run("families").output
     for word in ("medclip: MedCLIP's pytorch_model.bin", "    pooling: ", "bert: ", "biomedclip: "):
         assert word in said
+    assert said.count("    pixels: ") == 1  # families alike in options share their lines
+    assert said.index("resnet152: ") < said.index("    pixels: ")
     assert json.loads(run("families", "--json").output)["medclip"]["options"]["length"]
