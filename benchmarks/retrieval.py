@@ -28,6 +28,7 @@ from clinimm.data.pairs import TEXT, picture_door, read_pairs, source_of
 from clinimm.evaluation.grid import Grid, figure, signed_figure
 from clinimm.findings.reader import FindingReader
 from clinimm.io.sandbox import Sandbox
+from clinimm.pseudonyms import known
 from clinimm.retrieval.embed import embed_pairs
 from clinimm.retrieval.findings import precision_at, sharing, stated_findings
 from clinimm.retrieval.index import Index
@@ -171,6 +172,8 @@ def main() -> None:
     held_out = {case.case_id for case in cases}
     others = [case for case in read_pairs(source, manifest, given.data) if case.case_id not in held_out]
     backbone = directory.load(given.backbone)
+    if seen := sum(known([case.patient_id for case in cases], backbone.seen) or ()):
+        parser.error(f"{seen} of fold {given.fold}'s {len(cases)} cases are of patients the backbone was pretrained on")
     with Sandbox() as sandbox:
         size = (backbone.image.size if backbone.image else None) or config.image.size
         index = embed_pairs(backbone, cases, picture_door(config.image, size, sandbox), about={})

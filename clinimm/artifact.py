@@ -40,6 +40,7 @@ from clinimm.models.build import EncoderPlan, TowerPlan, Vocabulary, build_netwo
 from clinimm.models.network import Network
 from clinimm.models.text import NoteTransformer
 from clinimm.models.towers.base import Tower
+from clinimm.pseudonyms import hashed
 
 FORMAT = "clinimm.artifact/1"
 _PARTS = ("config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "patients.json")
@@ -194,16 +195,11 @@ def _backbone_of(directory: Path, config: Config, path: Path | None) -> Backbone
 
 
 def seen_patients(directory: Path) -> frozenset[str]:
-    """Hashes of the patients that this model was trained or calibrated on: see `hashed`."""
+    """Hashes of the patients that this model was trained or calibrated on: see `pseudonyms.hashed`."""
     try:
         return frozenset(json.loads((directory / "patients.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ArtifactError("does not say which patients it has seen", where=str(directory)) from error
-
-
-def hashed(patient_id: str) -> str:
-    """A patient's pseudonym as `patients.json` holds it: 128 bits of its SHA-256."""
-    return hashlib.sha256(patient_id.encode()).hexdigest()[:32]
 
 
 def verify(directory: Path) -> str:

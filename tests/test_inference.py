@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from clinimm import artifact
-from clinimm.artifact import hashed, seen_patients, verify
+from clinimm.artifact import seen_patients, verify
 from clinimm.config import Config
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ArtifactError, ConfigError
 from clinimm.evaluation.judge import artifacts_in, judge
 from clinimm.inference import Predictor
 from clinimm.io.sandbox import Sandbox
+from clinimm.pseudonyms import hashed
 from clinimm.types import Case, ImageFile, Status
 
 

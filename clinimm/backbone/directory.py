@@ -5,7 +5,8 @@ image.safetensors     weights of the image tower, under our own names
 text.safetensors      weights of the text tower
 joint.safetensors     logit_scale (log), and logit_bias where the family has one
 leftover.safetensors  tensors of an imported checkpoint that no tower uses, under their original names: for export
-tokenizer.json        the text tower's; its padding section says the padding piece"""
+tokenizer.json        the text tower's; its padding section says the padding piece
+patients.json         hashes of the patients that pretraining saw; absent where that is not known, as if imported"""
 
 import hashlib
 import json
@@ -36,7 +37,8 @@ FORMAT = "clinimm.backbone/1"
 class Backbone:
     """An image tower, a text tower, or both in one space. `scale` is the log of what cosines are multiplied by; `bias`
     is added to that (SigLIP). `leftover` are tensors of an imported checkpoint that no tower uses, kept for export.
-    `provenance` tells, as JSON types, where it came from."""
+    `provenance` tells, as JSON types, where it came from. `seen` are the patients whose pictures or texts pretraining
+    saw, as `pseudonyms.hashed` has them; empty where that is not known, as of an imported one."""
 
     family: str
     image: ImageTower | None = None
@@ -46,6 +48,7 @@ class Backbone:
     bias: float | None = None
     leftover: Mapping[str, Tensor] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seen: frozenset[str] = frozenset()
     digest: str = ""
 
     @property
@@ -70,6 +73,8 @@ def save(directory: Path, backbone: Backbone) -> str:
         _save(building / "leftover.safetensors", backbone.leftover)
     if backbone.tokenizer is not None:
         backbone.tokenizer.save(str(building / "tokenizer.json"))
+    if backbone.seen:
+        (building / "patients.json").write_text(json.dumps(sorted(backbone.seen)), encoding="utf-8")
     about = {
         "format": FORMAT,
         "family": backbone.family,
@@ -116,6 +121,7 @@ def load(directory: Path) -> Backbone:
     towers = {kind: _tower(directory, kind, architecture) for kind, architecture in about["towers"].items()}
     joint = load_file(directory / "joint.safetensors")
     tokenizer, leftover = directory / "tokenizer.json", directory / "leftover.safetensors"
+    patients = directory / "patients.json"
     return Backbone(
         family=about["family"],
         image=towers.get("image"),  # type: ignore[arg-type]
@@ -125,6 +131,7 @@ def load(directory: Path) -> Backbone:
         bias=float(joint["logit_bias"]) if "logit_bias" in joint else None,
         leftover=load_file(leftover) if leftover.is_file() else {},
         provenance=about["provenance"],
+        seen=frozenset(json.loads(patients.read_text("utf-8"))) if patients.name in about["files"] else frozenset(),
         digest=about["digest"],
     )
 

@@ -21,6 +21,7 @@ DataDir = Annotated[Path | None, typer.Option("--data", help="Folder that holds 
 BackboneDir = Annotated[
     Path | None, typer.Option("--backbone", help="Where the backbone lies that the artifact was trained on, if moved.")
 ]
+Seen = Annotated[bool, typer.Option("--seen", help="Judge it on patients, too, that its pretraining has seen.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

@@ -49,6 +49,8 @@ def index(
     kinds = {kind: len(made.rows(kind)) for kind in dict.fromkeys(made.kinds)}
     show(f"wrote {out}: " + ", ".join(f"{n} vectors of kind {kind}" for kind, n in kinds.items()))
     show(*(f"{name}: {value}" for name, value in made.facts.items() if value))
+    of_seen = "unknown" if made.seen is None else f"{sum(made.seen)} vectors"
+    show(f"of patients that the model has seen: {of_seen}")
 
 
 def column_config(path: Path) -> "Config | PretrainConfig":
@@ -90,6 +92,7 @@ def _by_backbone(
 
 
 def _by_artifact(model: Path, manifest: Path, root: Path, backbone: Path | None) -> "Index":
+    from clinimm.artifact import seen_patients
     from clinimm.data.cohort import read_cohort
     from clinimm.evaluation.judge import artifacts_in
     from clinimm.inference import Predictor
@@ -98,9 +101,9 @@ def _by_artifact(model: Path, manifest: Path, root: Path, backbone: Path | None)
     [directory] = artifacts_in(model)[:1]
     predictor = Predictor.load(directory, backbone=backbone)
     cases = read_cohort(predictor.config, root, manifest, labelled=False)
-    about = {"path": str(directory.resolve())}
+    about, seen = {"path": str(directory.resolve())}, seen_patients(directory)
     with progress("embedding") as advance:
-        return embed_cases(predictor, cases, about=about, on_done=lambda done: advance(done, len(cases)))
+        return embed_cases(predictor, cases, about=about, seen=seen, on_done=lambda done: advance(done, len(cases)))
 
 
 def _check_place(out: Path) -> None:

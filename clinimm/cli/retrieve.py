@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from clinimm.cli.arguments import AsJson, show
+from clinimm.cli.arguments import AsJson, Seen, show
 from clinimm.errors import ClinimmError, ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from clinimm.backbone.directory import Backbone
     from clinimm.retrieval.index import Index
 
@@ -31,9 +32,12 @@ def retrieve(
     model: Annotated[Path | None, typer.Option(help="Where the backbone is now, if it was moved.")] = None,
     evaluate: Annotated[bool, typer.Option("--evaluate", help="Judge both directions over all pairs.")] = False,
     resamples: Annotated[int, typer.Option(min=10, help="Resamples of patients for an interval.")] = 1000,
+    seen: Seen = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search an index: text to image, image to text, case to case. A case's own patient is left out by default."""
+    """Search an index: text to image, image to text, case to case. A case's own patient is left out by default.
+
+    The model is judged on patients that it has not seen."""
     from clinimm.retrieval.index import load
 
     asked = [name for name, given in (("text", text), ("image", image), ("case", case_id)) if given is not None]
@@ -41,7 +45,7 @@ def retrieve(
         raise ConfigError("give one of --text, --image, --case and --evaluate", where="command line")
     kept = load(index)
     if evaluate:
-        _evaluate(kept, resamples, as_json)
+        _evaluate(kept, resamples, seen, as_json)
         return
     if case_id is not None:
         kind, vector, left_out = _of_case(kept, case_id, to, same_patient)
@@ -49,21 +53,21 @@ def retrieve(
         backbone = _backbone(kept, model)
         kind = to or ("image" if text is not None else "text")
         vector = _of_text(backbone, text) if text is not None else _of_image(backbone, kept, image or Path())
-        left_out = np.zeros(0, np.int64)
+        left_out = []
     _print(kept, _nearest(kept, kind, vector, top, left_out, backend), as_json)
 
 
-def _evaluate(kept: "Index", resamples: int, as_json: bool) -> None:
+def _evaluate(kept: "Index", resamples: int, seen: bool, as_json: bool) -> None:
     from clinimm.retrieval.pairs import judge_pairs, pairs_grid, record
 
-    found = judge_pairs(kept, resamples=resamples)
+    found = judge_pairs(kept, resamples=resamples, seen=seen)
     if as_json:
         typer.echo(json.dumps(record(found), indent=1))
     else:
         show(pairs_grid(found).rich())
 
 
-def _of_case(kept: "Index", case_id: str, to: str | None, same_patient: bool) -> tuple[str, np.ndarray, np.ndarray]:
+def _of_case(kept: "Index", case_id: str, to: str | None, same_patient: bool) -> "tuple[str, np.ndarray, list[int]]":
     """What to look for, from which vector, and which rows are not to be shown. Raises ConfigError."""
     rows = {kind: row for kind in KINDS if (row := kept.row(case_id, kind)) is not None}
     if not rows:
@@ -73,7 +77,7 @@ def _of_case(kept: "Index", case_id: str, to: str | None, same_patient: bool) ->
     patient = kept.patient_ids[row]
     own = [i for i, other in enumerate(kept.patient_ids) if other == patient]
     hidden = [i for i in own if not same_patient or kept.case_ids[i] == case_id]
-    return kind, kept.vectors[row], np.asarray(hidden)
+    return kind, kept.vectors[row], hidden
 
 
 def _backbone(kept: "Index", model: Path | None) -> "Backbone":
@@ -89,7 +93,7 @@ def _backbone(kept: "Index", model: Path | None) -> "Backbone":
     return backbone
 
 
-def _of_text(backbone: "Backbone", text: str) -> np.ndarray:
+def _of_text(backbone: "Backbone", text: str) -> "np.ndarray":
     from clinimm.backbone.encode import encode_texts
     from clinimm.io.text import clean_note
 
@@ -99,7 +103,7 @@ def _of_text(backbone: "Backbone", text: str) -> np.ndarray:
     return vectors[0].cpu().numpy()
 
 
-def _of_image(backbone: "Backbone", kept: "Index", path: Path) -> np.ndarray:
+def _of_image(backbone: "Backbone", kept: "Index", path: Path) -> "np.ndarray":
     from clinimm.backbone.encode import encode_pictures
     from clinimm.config.inputs import Picture
     from clinimm.data.pairs import picture_door
@@ -115,16 +119,18 @@ def _of_image(backbone: "Backbone", kept: "Index", path: Path) -> np.ndarray:
 
 
 def _nearest(
-    kept: "Index", kind: str, vector: np.ndarray, top: int, left_out: np.ndarray, backend: str
+    kept: "Index", kind: str, vector: "np.ndarray", top: int, left_out: list[int], backend: str
 ) -> list[tuple[int, float]]:
     """(row of the index, similarity) of the nearest of that kind. Raises ConfigError."""
+    import numpy as np
+
     from clinimm.choose import choose
     from clinimm.retrieval.search import build_searcher, neighbors
 
     rows = kept.rows(choose(dict.fromkeys(KINDS, kind), kind, "--to"))
     if not len(rows):
         raise ConfigError(f"the index holds nothing of kind {kind}", where="--to", mend="look for another kind")
-    hidden = np.flatnonzero(np.isin(rows, left_out))
+    hidden = np.flatnonzero(np.isin(rows, np.array(left_out, dtype=np.int64)))
     [found] = neighbors(build_searcher(backend, kept.vectors[rows]), vector[None], top, [hidden])
     return [(int(rows[place]), similarity) for place, similarity in found]
 

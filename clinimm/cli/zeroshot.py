@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clinimm.cli.arguments import DataDir, Overrides, progress, shipped_config, show
+from clinimm.cli.arguments import DataDir, Overrides, Seen, progress, shipped_config, show
 from clinimm.cli.index import Folds, Workers
 from clinimm.errors import BackboneError
 
@@ -28,13 +28,18 @@ def zeroshot(
     out: Annotated[Path | None, typer.Option(help="A CSV file for the scores.")] = None,
     fold: Folds = None,
     workers: Workers = 1,
+    seen: Seen = False,
     overrides: Overrides = None,
 ) -> None:
-    """Score targets that nothing was trained on, by how near each picture is to sentences that state them."""
+    """Score targets that nothing was trained on, by how near each picture is to sentences that state them.
+
+    Cases of patients that the backbone was pretrained on are left out."""
     from clinimm.backbone import directory
     from clinimm.config import ZeroShotConfig, load_as
     from clinimm.data.pairs import read_pairs, source_of
+    from clinimm.pseudonyms import known
     from clinimm.retrieval.scored import judge_scores, judged_grid
+    from clinimm.retrieval.unseen import choose_cases
     from clinimm.retrieval.zeroshot import embed_prompts
 
     shipped = shipped_config(config.name)
@@ -42,9 +47,10 @@ def zeroshot(
     cases = read_pairs(source_of(settings), manifest, data or manifest.parent, fold or ())
     loaded = directory.load(backbone)
     prompts = embed_prompts(loaded, settings.targets)
-    found = _score(loaded, cases, prompts, settings, workers)
+    chosen = choose_cases(known([case.patient_id for case in cases], loaded.seen), len(cases), seen=seen)
+    found = _score(loaded, [cases[row] for row in chosen.rows], prompts, settings, workers)
     judged = judge_scores(found, resamples=settings.bootstrap, seed=settings.seed)
-    show(judged_grid(judged, settings, prompts).rich())
+    show(judged_grid(judged, settings, prompts).rich(), chosen.sentence())
     show(*(f"{number} cases were left out: {why}" for why, number in found.refused.items()))
     if out is not None:
         _write(out, found)

@@ -33,7 +33,8 @@ def model_card(
     comparisons: Sequence[Comparison] = (),
 ) -> str:
     """The card. `facts` holds, for each part of the cohort (train, val, test), its cases, its patients, and per input
-    what became of it: {"train": {"cases": 9, "patients": 8, "inputs": {"cxr": {"present": 7, "absent": 2}}}}."""
+    what became of it: {"train": {"cases": 9, "patients": 8, "inputs": {"cxr": {"present": 7, "absent": 2}}}}. With a
+    backbone, "test" holds "pretraining": {"patients": 3, "labels": []}, what of it pretraining saw."""
     references = config.evaluation.references
     sections = {
         "Intended use": _intended_use(config),
@@ -41,10 +42,24 @@ def model_card(
         "Results": [_results_lead(evaluation), *(g.markdown() for g in evaluation_grids(evaluation, references))],
         "Opponents": [comparison_grid(comparison).markdown() for comparison in comparisons],
         "Calibration": _calibration(calibrator) if calibrator else [],
-        "Limits": [_bullets(_limits(evaluation, calibrator, comparisons))],
+        "Limits": [_bullets(_limits(evaluation, facts, calibrator, comparisons))],
     }
     body = [f"## {title}\n\n" + "\n\n".join(parts) for title, parts in sections.items() if parts]
     return "\n\n".join([f"# {config.name}", NOT_FOR_DIAGNOSIS, *body]) + "\n"
+
+
+def pretraining_overlap(facts: Mapping[str, Any]) -> str:
+    """What must be said of test patients that the backbone's pretraining saw: empty if it saw none of them, or if there
+    is no backbone. `facts` as in `model_card`."""
+    test = facts.get("test", {})
+    overlap = test.get("pretraining", {"patients": 0})
+    if overlap["patients"] is None:
+        return "It is not known whether test patients were in the backbone's pretraining: if so, figures flatter."
+    if not overlap["patients"]:
+        return ""
+    labels = f"with labels of {', '.join(overlap['labels'])}" if overlap["labels"] else "without labels"
+    counted = f"{overlap['patients']} of {test['patients']} test patients"
+    return f"{counted} were in the backbone's pretraining, {labels}: figures on them flatter."
 
 
 def _intended_use(config: Config) -> list[str]:
@@ -124,8 +139,12 @@ def _threshold(name: str, target: TargetCalibration) -> str:
     )
 
 
-def _limits(evaluation: Evaluation, calibrator: Calibrator | None, comparisons: Sequence[Comparison]) -> list[str]:
+def _limits(
+    evaluation: Evaluation, facts: Mapping[str, Any], calibrator: Calibrator | None, comparisons: Sequence[Comparison]
+) -> list[str]:
+    overlap = pretraining_overlap(facts)
     return [
+        *([overlap] if overlap else []),
         "Test cases come from the same source as the training cases: elsewhere it may do worse, and nothing here says "
         "by how much. Test it on your own cases first.",
         "No subgroup (sex, age, site, device) was judged apart.",

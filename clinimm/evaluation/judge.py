@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clinimm.artifact import hashed, seen_patients
+from clinimm.artifact import seen_patients
 from clinimm.data.prepare import prepare_all
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
@@ -16,6 +16,7 @@ from clinimm.evaluation.opponents import Opinions, opponents_to_train, train_opp
 from clinimm.evaluation.plain import plain_cases
 from clinimm.inference import Predictor, score_subsets
 from clinimm.progress import progress_bar
+from clinimm.pseudonyms import hashed
 from clinimm.types import Case
 
 

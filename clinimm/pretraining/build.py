@@ -62,10 +62,16 @@ def read_cases(config: PretrainConfig, data_dir: Path) -> list[Case]:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from: nothing but the settings, or a backbone."""
+    """What a run starts from: nothing but the settings, or a backbone, whose `weights` may be thrown away."""
 
     backbone: Backbone | None
     tokenizer: Tokenizer
+    pretrained: bool = True
+
+    @property
+    def weights(self) -> Backbone | None:
+        """The backbone, if its weights are used."""
+        return self.backbone if self.pretrained else None
 
 
 def start(config: PretrainConfig, cases: Sequence[Case]) -> Start:
@@ -74,17 +80,18 @@ def start(config: PretrainConfig, cases: Sequence[Case]) -> Start:
     Raises BackboneError, and TrainingError if there is no text to learn from."""
     use = config.backbone
     backbone = None if use is None else directory.load(use.path)
+    pretrained = use is not None and use.pretrained
     if backbone is not None and config.text.tower is None:
         if backbone.text is None or backbone.tokenizer is None:
             raise ConfigError("has no text tower", where="backbone.path", mend="give text.tower")
-        return Start(backbone, backbone.tokenizer)
+        return Start(backbone, backbone.tokenizer, pretrained)
     texts = {found.text for case in cases if isinstance(found := case.inputs.get(TEXT), Note)}
     if not texts:
         raise TrainingError("no case has a text to learn words from", where="text.column", mend="start from a backbone")
     tokenizer = learn_tokenizer(sorted(texts), config.text.vocabulary)
     padding = pad_id(tokenizer)
     tokenizer.enable_padding(pad_id=padding, pad_token=tokenizer.id_to_token(padding))  # so that its file says which
-    return Start(backbone, tokenizer)
+    return Start(backbone, tokenizer, pretrained)
 
 
 def build_language(config: PretrainConfig, begun: Start) -> Language:

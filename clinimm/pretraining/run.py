@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from clinimm.pretraining.processes import joined
 from clinimm.pretraining.step import Learner
 from clinimm.pretraining.watch import note
 from clinimm.progress import progress_bar
+from clinimm.pseudonyms import hashed
 from clinimm.training.tracking import Tracker
 from clinimm.types import Case, Kind, Modality
 
@@ -84,9 +85,9 @@ def pretrain(config: PretrainConfig, cases: Sequence[Case], out: Path, *, consol
             "epoch": standing.best_epoch,
             "figures": standing.history[standing.best_epoch - 1],
         }
-        backbone = as_backbone(encoders, objectives, begun, told | {"config": json.loads(dump(config))})
+        backbone = as_backbone(encoders, objectives, begun, told | origin(config, begun))
         if processes.leads:
-            directory.save(out / "backbone", backbone)
+            directory.save(out / "backbone", replace(backbone, seen=seen_patients(parts, begun)))
         return Pretrained(out / "backbone", told, processes.leads)
 
 
@@ -109,6 +110,27 @@ def fingerprint(config: PretrainConfig, parts: Sequence[Sequence[Case]]) -> str:
     """A hash of the settings and of which case is where, with its text: a checkpoint of another one is not resumed."""
     told = [[(case.case_id, getattr(case.inputs.get(TEXT), "text", "")) for case in part] for part in parts]
     return hashlib.sha256((dump(config) + json.dumps(told)).encode()).hexdigest()
+
+
+def seen_patients(parts: Sequence[Sequence[Case]], begun: Start) -> frozenset[str]:
+    """Hashes of the patients that have a picture or a text here, to learn from or to stop by, and of those that the
+    weights it starts from have seen."""
+    here = {hashed(case.patient_id) for part in parts for case in part if case.inputs}
+    return frozenset(here) | (begun.weights.seen if begun.weights else frozenset())
+
+
+def origin(config: PretrainConfig, begun: Start) -> dict[str, Any]:
+    """What the weights come from: "config"; "labels", the observations whose answers were read from the manifest, here
+    or before; "start", the backbone they started from, and whether all patients that it had seen are known."""
+    before = begun.weights
+    labels = {*config.data.labels, *(before.provenance.get("labels", ()) if before else ())}
+    begins = before and {"family": before.family, "digest": before.digest, "patients_known": _known(before)}
+    return {"config": json.loads(dump(config)), "labels": sorted(labels), "start": begins}
+
+
+def _known(backbone: Backbone) -> bool:
+    start = backbone.provenance.get("start")
+    return bool(backbone.seen) and (start is None or start["patients_known"])
 
 
 def as_backbone(

@@ -1,7 +1,7 @@
 """Indexes made: of pictures and texts by a backbone, of whole cases by a trained model."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from clinimm.data.pairs import Looked, look
 from clinimm.data.picture_door import PictureDoor
 from clinimm.errors import ClinimmError
 from clinimm.inference import Predictor
+from clinimm.pseudonyms import known
 from clinimm.retrieval.index import CASE, IMAGE, TEXT, Index
 from clinimm.types import Case, Note
 
@@ -37,8 +38,8 @@ class _Items:
         self.contents.append(row if text is None else self._first.setdefault((case.patient_id, text), row))
         self.vectors.append(vector)
 
-    def index(self, model: str, about: dict[str, Any], facts: dict[str, Any]) -> Index:
-        """Raises ClinimmError if nothing came in."""
+    def index(self, model: str, about: dict[str, Any], facts: dict[str, Any], seen: Collection[str]) -> Index:
+        """`seen` are hashes of the patients the model has seen. Raises ClinimmError if nothing came in."""
         if not self.vectors:
             raise ClinimmError("nothing could be embedded", where="index", mend="see what `clinimm data check` says")
         return Index(
@@ -50,6 +51,7 @@ class _Items:
             np.stack(self.vectors).astype(np.float32),
             about,
             facts,
+            known(self.patient_ids, seen),
         )
 
 
@@ -71,7 +73,7 @@ def embed_pairs(
         _add_pictures(items, backbone, block)
         cut += _add_texts(items, backbone, [case for case, _ in block])
     facts = {"pictures_refused": dict(refused), "texts_cut": cut["texts"], "pieces_cut": cut["pieces"]}
-    return items.index(backbone.digest, about, facts)
+    return items.index(backbone.digest, about, facts, backbone.seen)
 
 
 def embed_cases(
@@ -79,9 +81,11 @@ def embed_cases(
     cases: Sequence[Case],
     *,
     about: dict[str, Any],
+    seen: Collection[str],
     on_done: Callable[[int], None] = lambda _: None,
 ) -> Index:
-    """Where the model puts each case; those that it abstains from are counted in `facts` by the reason."""
+    """Where the model puts each case; those that it abstains from are counted in `facts` by the reason. `seen` are
+    hashes of the patients that it was trained or calibrated on."""
     items, silent = _Items(), Counter[str]()
     for done, case in enumerate(cases, 1):
         answer = predictor.answer(case)
@@ -90,7 +94,7 @@ def embed_cases(
         else:
             items.add(case, CASE, answer.point)
         on_done(done)
-    return items.index(predictor.digest, about, {"abstained": dict(silent)})
+    return items.index(predictor.digest, about, {"abstained": dict(silent)}, seen)
 
 
 def _add_pictures(items: _Items, backbone: Backbone, block: Sequence[tuple[Case, Looked]]) -> None:

@@ -1,7 +1,8 @@
 """An index: unit vectors of pictures, texts or whole cases by one model, and whose they are. No text, no pixels.
 
 index.json            format, which model made it and how pictures are read, hashes
-items.json            for each vector: case, patient, kind, and the first vector of the same patient's same content
+items.json            for each vector: case, patient, kind, the first vector of the same patient's same content, and
+                      whether the model has seen the patient
 vectors.safetensors   (n, e) float32, of length 1"""
 
 import hashlib
@@ -28,7 +29,8 @@ _COLUMNS = ("case_ids", "patient_ids", "kinds", "contents")
 class Index:
     """n vectors. `model` is the digest of the backbone or artifact that made them. Vectors of one patient whose content
     is the very same (a note sent with two films) share a number in `contents`: the row of the first of them. `about`
-    holds, as JSON types, where the model lay and how pictures were read; `facts` counts what was left out and cut."""
+    holds, as JSON types, where the model lay and how pictures were read; `facts` counts what was left out and cut.
+    `seen` says of which vectors the model was trained or pretrained on the patient; None where that is not known."""
 
     model: str
     case_ids: tuple[str, ...]
@@ -38,6 +40,7 @@ class Index:
     vectors: Float[np.ndarray, "n e"]
     about: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    seen: tuple[bool, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.case_ids)
@@ -58,7 +61,7 @@ def save(directory: Path, index: Index) -> None:
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     save_file({"vectors": np.ascontiguousarray(index.vectors, dtype=np.float32)}, building / "vectors.safetensors")
-    _write(building / "items.json", {name: list(getattr(index, name)) for name in _COLUMNS})
+    _write(building / "items.json", {name: getattr(index, name) for name in (*_COLUMNS, "seen")})
     about = {"format": FORMAT, "model": index.model, "about": dict(index.about), "facts": dict(index.facts)}
     _write(building / "index.json", about | {"files": {p.name: _sha256(p) for p in sorted(building.iterdir())}})
     shutil.rmtree(directory, ignore_errors=True)
@@ -82,7 +85,9 @@ def load(directory: Path) -> Index:
         vectors = load_file(directory / "vectors.safetensors")["vectors"]
     except (SafetensorError, KeyError) as error:
         raise ClinimmError("holds no vectors", where=str(directory), mend="make it again: clinimm index") from error
-    columns = {name: tuple(items[name]) for name in _COLUMNS}
+    columns: dict[str, Any] = {name: tuple(items[name]) for name in _COLUMNS}
+    if items.get("seen") is not None:  # an older index does not say
+        columns["seen"] = tuple(items["seen"])
     return Index(model=about["model"], vectors=vectors, about=about["about"], facts=about["facts"], **columns)
 
 

@@ -1,6 +1,7 @@
 """An index judged by itself: does a picture find the text of its case, and a text its picture?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from clinimm.errors import ClinimmError
 from clinimm.evaluation.grid import Grid, figure
 from clinimm.retrieval.index import IMAGE, TEXT, Index
 from clinimm.retrieval.ranking import DEPTHS, Ranked, judge, ranks
+from clinimm.retrieval.unseen import Chosen, choose_cases
 from clinimm.types import rounded
 
 DIRECTIONS = ((IMAGE, TEXT), (TEXT, IMAGE))
@@ -20,14 +22,26 @@ NOTE = (
 )
 
 
-def judge_pairs(index: Index, *, resamples: int = 1000, seed: int = 0) -> dict[tuple[str, str], Ranked]:
-    """Both directions over the cases that have a picture and a text. Raises ClinimmError if there are none."""
+@dataclass(frozen=True)
+class JudgedPairs:
+    """Both directions, and whom they were judged on."""
+
+    directions: Mapping[tuple[str, str], Ranked]
+    chosen: Chosen
+
+
+def judge_pairs(index: Index, *, resamples: int = 1000, seed: int = 0, seen: bool = False) -> JudgedPairs:
+    """Both directions over the cases that have a picture and a text. Those of patients that the model has seen neither
+    ask nor are asked for, unless `seen`. Raises ClinimmError if there are none."""
     pictures, texts = pair_rows(index)
+    known = None if index.seen is None else [index.seen[row] for row in pictures]
+    chosen = choose_cases(known, len(pictures), seen=seen)
+    pictures, texts = pictures[chosen.rows], texts[chosen.rows]
     contents = np.asarray(index.contents)[texts]
     patient_ids = [index.patient_ids[row] for row in pictures]
     patients = np.unique(patient_ids, return_inverse=True)[1]
     rows = {IMAGE: pictures, TEXT: texts}
-    return {
+    directions = {
         (asked, wanted): judge(
             ranks(
                 index.vectors[rows[asked]],
@@ -43,6 +57,7 @@ def judge_pairs(index: Index, *, resamples: int = 1000, seed: int = 0) -> dict[t
         )
         for asked, wanted in DIRECTIONS
     }
+    return JudgedPairs(directions, chosen)
 
 
 def pair_rows(index: Index) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
@@ -57,25 +72,27 @@ def pair_rows(index: Index) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"
     return both[:, 0], both[:, 1]
 
 
-def record(found: Mapping[tuple[str, str], Ranked]) -> dict[str, Any]:
-    """The same as JSON types, by direction."""
-    return {
+def record(found: JudgedPairs) -> dict[str, Any]:
+    """The same as JSON types: by direction, and how many cases of "seen_patients" were left out and judged."""
+    directions = {
         f"{asked}_to_{wanted}": {
             "queries": one.queries,
             "patients": one.patients,
             "figures": {name: estimate.record() for name, estimate in one.figures.items()},
             "chance": {name: rounded(value) for name, value in one.chance.items()},
         }
-        for (asked, wanted), one in found.items()
+        for (asked, wanted), one in found.directions.items()
     }
+    return directions | {"seen_patients": found.chosen.record()}
 
 
-def pairs_grid(found: Mapping[tuple[str, str], Ranked]) -> Grid:
-    """Both directions, each beside chance."""
+def pairs_grid(found: JudgedPairs) -> Grid:
+    """Both directions, each beside chance; under them, whom they were judged on."""
     rows: list[Sequence[str]] = []
-    for (asked, wanted), one in found.items():
+    for (asked, wanted), one in found.directions.items():
         rows.append((f"{asked} to {wanted}", str(one.queries), *(figure(one.figures[name]) for name in _HEADINGS)))
         rows.append(("  chance", "", *(f"{one.chance[name]:.3f}" for name in _HEADINGS)))
-    patients = next(iter(found.values())).patients
+    patients = next(iter(found.directions.values())).patients
     columns = ("direction", "queries", *_HEADINGS.values())
-    return Grid(f"Retrieval over pairs of {patients} patients", columns, tuple(map(tuple, rows)), (NOTE,))
+    notes = (NOTE, found.chosen.sentence())
+    return Grid(f"Retrieval over pairs of {patients} patients", columns, tuple(map(tuple, rows)), notes)

@@ -14,7 +14,7 @@ from clinimm.config import Config
 from clinimm.data.doors import fit_preparer
 from clinimm.data.split import Splits
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.card import model_card
+from clinimm.evaluation.card import model_card, pretraining_overlap
 from clinimm.evaluation.evaluate import Evaluation, evaluate
 from clinimm.inference import score_subsets
 from clinimm.io.sandbox import Sandbox
@@ -80,12 +80,14 @@ def train(
     test = score_subsets(network, parts["test"], patients(splits.test), config.target_names)
     answers = Answers.of(test, calibrator)
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
-    facts = cohort_facts(splits, parts)
+    facts = cohort_facts(splits, parts, config, backbone)
     if fabric.is_global_zero:
         artifact.save(
             out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
             metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
             seen=(*patients(splits.train), *patients(splits.val)), backbone=backbone,
         )  # fmt: skip
+    if console and (overlap := pretraining_overlap(facts)):
+        console.print(overlap, highlight=False)
     leave(fabric)
     return Trained(out / "artifact", answers, evaluation)

@@ -24,6 +24,7 @@ from clinimm.data.split import Splits
 from clinimm.errors import TrainingError
 from clinimm.models.network import Network
 from clinimm.progress import progress_bar
+from clinimm.pseudonyms import known
 from clinimm.training.features import Features
 from clinimm.training.loop import Plan
 from clinimm.training.modality_dropout import Schedule
@@ -180,9 +181,12 @@ def fingerprint(config: Config, splits: Splits, backbone: Backbone | None = None
     return hashlib.sha256((dump(config) + json.dumps(cases) + digest).encode()).hexdigest()
 
 
-def cohort_facts(splits: Splits, parts: dict[str, Batch]) -> dict[str, Any]:
-    """Counts for the model card and the artifact: cases, patients, and what became of each input."""
-    return {
+def cohort_facts(
+    splits: Splits, parts: dict[str, Batch], config: Config, backbone: Backbone | None = None
+) -> dict[str, Any]:
+    """Counts for the model card and the artifact: cases, patients, and what became of each input; of the test part,
+    what the backbone's pretraining saw of it."""
+    facts: dict[str, Any] = {
         part: {
             "cases": len(parts[part]),
             "patients": len(set(patients(getattr(splits, part)))),
@@ -190,6 +194,15 @@ def cohort_facts(splits: Splits, parts: dict[str, Batch]) -> dict[str, Any]:
         }
         for part in PARTS
     }
+    if backbone is not None and config.backbone is not None and config.backbone.pretrained:
+        facts["test"]["pretraining"] = _overlap(splits.test, backbone)
+    return facts
+
+
+def _overlap(cases: Sequence[Case], backbone: Backbone) -> dict[str, Any]:
+    """How many of the cases' patients pretraining saw (None: not known), and the observations it read labels of."""
+    seen = known(sorted(set(patients(cases))), backbone.seen)
+    return {"patients": None if seen is None else sum(seen), "labels": list(backbone.provenance.get("labels", ()))}
 
 
 def _states(states: Sequence[Any]) -> dict[str, int]:

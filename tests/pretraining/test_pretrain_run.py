@@ -1,6 +1,7 @@
 """Whole runs: same seed same bits, a run cut off ends as one that was not, and what is left can be used."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from clinimm.backbone import directory
 from clinimm.backbone.encode import encode_pictures, encode_texts
 from clinimm.cli import app
 from clinimm.config import PretrainConfig, load_as, parse_as
-from clinimm.errors import ConfigError, TrainingError
+from clinimm.errors import BackboneError, ConfigError, TrainingError
 from clinimm.pretraining.build import build_encoders, build_language, grid_of, read_cases, start
 from clinimm.pretraining.loop import Plan, fit
-from clinimm.pretraining.run import pretrain
+from clinimm.pretraining.run import origin, pretrain, seen_patients
+from clinimm.pseudonyms import hashed
 from clinimm.training.checkpoint import Standing
 
 PLAN = Plan(weight_decay=0.05, epochs=3, batch_size=6, clip=1.0, warmup=0.1, seed=3, habits=HABITS)
@@ -156,6 +158,51 @@ def test_what_it_learned_from_stands_in_the_backbone(finished: tuple[Path, str])
     assert train["pairs"] < min(train["pictures"], train["texts"])  # unpaired pictures and texts take part
     assert told["figures"]["epoch"] == told["epoch"]
     assert told["observations"][0] == "No Finding"
+
+
+def test_a_backbone_remembers_the_patients_that_it_learned_from_or_stopped_by(
+    finished: tuple[Path, str], tiny_cohort: Path, tmp_path: Path
+) -> None:
+    cases = [case for case in read_cases(settings(), tiny_cohort) if case.inputs]
+    place = finished[0] / "backbone"
+    backbone = directory.load(place)
+    assert backbone.seen == {hashed(case.patient_id) for case in cases}
+    assert not any(case.patient_id in (place / "patients.json").read_text() for case in cases)
+    facts = json.loads(CliRunner().invoke(app, ["backbone", "show", str(place), "--json"]).stdout)
+    assert facts["patients_seen"] == len(backbone.seen)
+    shutil.copytree(place, tmp_path / "copy")
+    (tmp_path / "copy" / "patients.json").write_text("[]")
+    with pytest.raises(BackboneError, match=r"patients\.json was changed"):
+        directory.load(tmp_path / "copy")
+
+
+def test_patients_of_the_weights_it_starts_from_are_seen_too(tiny_cohort: Path, tmp_path: Path) -> None:
+    path, other = saved_backbone(tmp_path / "imported"), tmp_path / "pretrained"
+    directory.save(other, replace(directory.load(path), seen=frozenset({hashed("another")})))
+    cases = read_cases(settings(), tiny_cohort)
+    for place, use, seen, known in (
+        (path, True, set(), False),
+        (other, True, {"another"}, True),
+        (other, False, set(), None),
+    ):
+        section = {"path": str(place), "pretrained": use}
+        config = settings(image={"column": "cxr", "size": [32, 32]}, text={"column": "note"}, backbone=section)
+        begun = start(config, cases)
+        here = {case.patient_id for case in cases[:9] if case.inputs}
+        assert seen_patients((cases[:4], cases[4:9]), begun) == set(map(hashed, here | seen))
+        begins = origin(config, begun)["start"]
+        assert (begins and begins["patients_known"]) == known
+
+
+def test_show_is_readable(finished: tuple[Path, str]) -> None:
+    asked = ["backbone", "show", str(finished[0] / "backbone")]
+    said = CliRunner().invoke(app, asked).stdout
+    assert "pretrained: tiny, as it stood after epoch" in said
+    assert "patients seen in pretraining: " in said
+    assert "recall at 10" in said
+    assert max(map(len, said.splitlines())) < 400
+    assert '"batch_size": 16' not in said
+    assert '"batch_size": 16' in CliRunner().invoke(app, [*asked, "--verbose"]).stdout
 
 
 def test_a_frozen_tower_of_a_backbone_stays_and_its_projection_learns(tiny_cohort: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ from conftest import ROOT
 from small_backbones import saved_backbone, small_backbone
 from typer.testing import CliRunner, Result
 
+from clinimm.artifact import seen_patients
+from clinimm.backbone import directory
 from clinimm.backbone.encode import encode_texts
 from clinimm.cli import app
 from clinimm.config import Config
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ClinimmError
 from clinimm.inference import Predictor
+from clinimm.pseudonyms import hashed, known
 from clinimm.retrieval.index import Index, load
+from clinimm.retrieval.pairs import judge_pairs, record
 from clinimm.types import Case, ImageFile, Note
 
 PROMPTS = """
@@ -150,6 +155,7 @@ def test_evaluation_stands_beside_chance(by_backbone: Path) -> None:
     pairs = len(
         {index.case_ids[row] for row in index.rows("image")} & {index.case_ids[row] for row in index.rows("text")}
     )
+    assert record.pop("seen_patients") == {"left_out": None, "judged": None}
     assert set(record) == {"image_to_text", "text_to_image"}
     for found in record.values():
         assert found["queries"] == pairs
@@ -158,6 +164,49 @@ def test_evaluation_stands_beside_chance(by_backbone: Path) -> None:
     shown = run("retrieve", by_backbone, "--evaluate", "--resamples", 20).stdout
     assert "image to text" in shown
     assert "chance" in shown
+    assert "not known which patients the model has seen" in shown
+
+
+@pytest.fixture(scope="module")
+def partly_seen(backbone: Path, tmp_path_factory: pytest.TempPathFactory, cases: dict[str, Case]) -> Path:
+    """The backbone, had its pretraining seen every second patient."""
+    patients = sorted({case.patient_id for case in cases.values()})[::2]
+    return remembering(backbone, patients, tmp_path_factory.mktemp("seen") / "b")
+
+
+def remembering(backbone: Path, patients: list[str], folder: Path) -> Path:
+    directory.save(folder, replace(directory.load(backbone), seen=frozenset(map(hashed, patients))))
+    return folder
+
+
+def test_patients_that_the_backbone_has_seen_are_judged_only_if_asked_for(
+    partly_seen: Path, by_backbone: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    config = ROOT / "configs" / "quickstart.toml"
+    said = run("index", partly_seen, tiny_cohort / "manifest.csv", "--config", config, "--out", tmp_path / "i").stdout
+    index, plain = load(tmp_path / "i"), load(by_backbone)
+    assert index.seen == known(index.patient_ids, directory.load(partly_seen).seen)
+    assert f"the model has seen: {sum(index.seen or ())} vectors" in said
+    asked = ["retrieve", tmp_path / "i", "--evaluate", "--resamples", 20]
+    unseen, every = (json.loads(run(*asked, "--json", *more).stdout) for more in ((), ("--seen",)))
+    left_out = unseen["seen_patients"]["left_out"]
+    assert every["seen_patients"] == {"left_out": 0, "judged": left_out}
+    assert unseen["image_to_text"]["queries"] + left_out == every["image_to_text"]["queries"]
+    assert every["image_to_text"] == record(judge_pairs(plain, resamples=20))["image_to_text"]
+    rows = [i for i, seen in enumerate(index.seen or ()) if not seen]
+    alone = Index(
+        "m", *(tuple(column[i] for i in rows) for column in (index.case_ids, index.patient_ids, index.kinds)),
+        tuple(rows.index(index.contents[i]) for i in rows), index.vectors[rows],
+    )  # fmt: skip
+    assert unseen["image_to_text"] == record(judge_pairs(alone, resamples=20))["image_to_text"]
+    assert f"{left_out} cases of patients that the model has seen were left out; --seen" in run(*asked).stdout
+    assert f"{left_out} of {every['image_to_text']['queries']} cases are of patients" in run(*asked, "--seen").stdout
+
+
+def test_an_index_of_a_trained_model_says_whom_it_was_trained_on(by_artifact: Path, tiny_artifact: Path) -> None:
+    index = load(by_artifact)
+    assert index.seen == known(index.patient_ids, seen_patients(tiny_artifact))
+    assert {True, False} == set(index.seen or ())
 
 
 def test_equal_texts_of_one_patient_share_their_content() -> None:
@@ -183,6 +232,26 @@ def test_zeroshot_prints_its_figures_and_writes_its_scores(
     line = next(line for line in found.stdout.splitlines() if line.strip().startswith("pneumonia"))
     assert line.split()[1:3] == [str(len(filmed)), str(positives)]
     assert f"{len(cases) - len(filmed)} cases were left out: no_picture" in found.stdout
+
+
+def test_zeroshot_leaves_out_patients_that_the_backbone_has_seen(
+    backbone: Path, partly_seen: Path, tiny_cohort: Path, cases: dict[str, Case], tmp_path: Path
+) -> None:
+    config, out = tmp_path / "z.toml", tmp_path / "scores.csv"
+    config.write_text(PROMPTS)
+    asked = ["--config", config, "--out", out]
+    seen = known([case.patient_id for case in cases.values()], directory.load(partly_seen).seen) or ()
+    said = run("zeroshot", partly_seen, tiny_cohort / "manifest.csv", *asked).stdout
+    assert f"{sum(seen)} cases of patients that the model has seen were left out" in said
+    known_cases = {name for name, yes in zip(cases, seen, strict=True) if yes}
+    assert not known_cases & {row["case_id"] for row in csv.DictReader(out.open())}
+    said = run("zeroshot", partly_seen, tiny_cohort / "manifest.csv", *asked, "--seen").stdout
+    assert f"{sum(seen)} of {len(cases)} cases are of patients that the model has seen" in said
+    assert known_cases & {row["case_id"] for row in csv.DictReader(out.open())}
+    everyone = remembering(backbone, [case.patient_id for case in cases.values()], tmp_path / "b")
+    fault = fault_of("zeroshot", everyone, tiny_cohort / "manifest.csv", *asked)
+    assert "nobody is left to judge it on" in fault
+    assert "--seen" in fault
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A whole run with a backbone: what is kept in the artifact, what trains at which rate, and the three promises."""
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, TINY
 from lightning_fabric import Fabric
+from rich.console import Console
 from safetensors.torch import load_file
 from small_backbones import saved_backbone, small_backbone, small_image_tower, small_text_tower
 from small_models import VOCABULARY, random_batch, small_network
@@ -28,6 +30,7 @@ from clinimm.inference import Predictor
 from clinimm.models.adapt import Adaptation
 from clinimm.models.build import EncoderPlan, TowerPlan
 from clinimm.models.network import Network
+from clinimm.pseudonyms import hashed
 from clinimm.training.folds import split
 from clinimm.training.loop import Fold, Plan, fit
 from clinimm.training.modality_dropout import Schedule
@@ -80,6 +83,27 @@ def test_a_whole_artifact_runs_alone(tmp_path: Path, tiny_cohort: Path) -> None:
     shutil.rmtree(place)
     assert Predictor.load(artifact).predict(cases[:4]) == before
     assert json.loads((artifact / "origin.json").read_text())["save"] == "whole"
+    assert "not known whether test patients were in the backbone's pretraining" in (artifact / "card.md").read_text()
+
+
+@pytest.mark.parametrize("labels", [[], ["Pneumonia"]])
+def test_test_patients_of_the_pretraining_are_counted_and_told(
+    tmp_path: Path, tiny_cohort: Path, labels: list[str]
+) -> None:
+    cases = read_cohort(config_with(tmp_path), tiny_cohort)
+    parts = split(config_with(tmp_path), cases)
+    tested = sorted({case.patient_id for case in parts.test})
+    seen = frozenset(map(hashed, [*tested[:2], parts.train[0].patient_id]))
+    directory.save(tmp_path / "b", replace(small_backbone(), seen=seen, provenance={"labels": labels}))
+    modes = [f"backbone.{kind}={{mode='frozen', cache=false}}" for kind in ("image", "text")]
+    console = Console(file=io.StringIO(), width=200)
+    done = train(config_with(tmp_path / "b", *modes), parts, tmp_path / "run", console=console).directory
+    how = "with labels of Pneumonia" if labels else "without labels"
+    sentence = f"2 of {len(tested)} test patients were in the backbone's pretraining, {how}: figures on them flatter."
+    facts = json.loads((done / "metrics.json").read_text())["cohort"]["test"]
+    assert facts["pretraining"] == {"patients": 2, "labels": labels}
+    assert f"- {sentence}\n" in (done / "card.md").read_text()
+    assert sentence in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_adapters_artifact_is_small_and_needs_the_very_backbone(tmp_path: Path, tiny_cohort: Path) -> None:
