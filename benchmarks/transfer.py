@@ -73,7 +73,7 @@ class Line:
 
 def ways() -> list[str]:
     image = [f"{mode}, {start}" for start in ("pretrained", "random") for mode in MODES]
-    return [*image, f"frozen, pretrained{BOTH}", f"full, pretrained{BOTH}", f"full, random{BOTH}", SHIPPED]
+    return [*image, f"frozen, pretrained{BOTH}", SHIPPED]
 
 
 # --- one fold

@@ -13,7 +13,7 @@ from torch import Tensor
 from clinimm.config import Config, Data, ImageInput, PretrainConfig, TextInput, ZeroShotConfig
 from clinimm.config.inputs import Picture, Written
 from clinimm.data.picture_door import PictureDoor
-from clinimm.errors import ClinimmError, InputError
+from clinimm.errors import ConfigError, InputError
 from clinimm.io.manifest import Columns, ImageColumn, InputColumns, NoteColumn, read_manifest
 from clinimm.io.sandbox import Sandbox
 from clinimm.types import Case, ImageFile, Kind, Modality
@@ -38,7 +38,7 @@ class Source:
 def source_of(config: Config | PretrainConfig | ZeroShotConfig) -> Source:
     """What a config says of pictures and texts: of a diagnosis model's inputs, the first of each kind."""
     if isinstance(config, PretrainConfig):
-        return Source(config.data, config.image, config.text)
+        return Source(config.data, config.image, config.text, config.data.labels)
     targets = {target.name: target.source for target in config.targets}
     if isinstance(config, ZeroShotConfig):
         return Source(config.data, config.image, None, targets)
@@ -48,17 +48,20 @@ def source_of(config: Config | PretrainConfig | ZeroShotConfig) -> Source:
     return Source(config.data, image, text, targets)
 
 
-def read_pairs(source: Source, manifest: Path, data_dir: Path, folds: Sequence[str] = ()) -> list[Case]:
-    """The manifest's cases, of those `folds` or all. Columns that only training needs may be missing.
+def read_pairs(
+    source: Source, manifest: Path, data_dir: Path, folds: Sequence[str] = (), *, labelled: bool = False
+) -> list[Case]:
+    """The manifest's cases, of those `folds` or all. Unless `labelled`, columns that only training needs may be
+    missing.
 
-    Raises ManifestError, and ClinimmError if no case is in the folds."""
+    Raises ManifestError, and ConfigError if no case is in the folds."""
     columns = _columns(source)
     needed = {source.data.fold_column} if folds else set()
-    spared = frozenset((*columns.targets.values(), *columns.kept)) - needed
+    spared = frozenset() if labelled else frozenset((*columns.targets.values(), *columns.kept)) - needed
     cases = read_manifest(manifest, replace(columns, optional=spared), root=data_dir)
     kept = [case for case in cases if not folds or case.attributes.get(source.data.fold_column or "") in folds]
     if not kept:
-        raise ClinimmError("no case is in them", where="--fold", mend="name values of the config's data.fold_column")
+        raise ConfigError("no case is in them", where="folds", mend="name values of the config's data.fold_column")
     return kept
 
 

@@ -14,11 +14,11 @@ from clinimm.backbone import directory
 from clinimm.backbone.directory import Backbone
 from clinimm.config import Adapt, PretrainConfig
 from clinimm.config.pretrain import Tower as TowerSection
+from clinimm.data.pairs import IMAGE, TEXT, read_pairs, source_of
 from clinimm.data.words import learn_tokenizer, pad_id, special_ids
 from clinimm.errors import ConfigError, TrainingError
 from clinimm.findings.prompts import MEDCLIP_PROMPTS, draw, expand
 from clinimm.findings.reader import FindingReader
-from clinimm.io.manifest import Columns, ImageColumn, NoteColumn, read_manifest
 from clinimm.models.adapt import Adaptation, Adapted, adapt
 from clinimm.models.text import small_bert
 from clinimm.models.towers.base import ImageTower, TextTower, Tower
@@ -32,32 +32,14 @@ from clinimm.pretraining.sampling import Habits, Hiding
 from clinimm.pretraining.step import HIDDEN
 from clinimm.types import Case, Note
 
-IMAGE, TEXT = "image", "text"
 _PROMPTS = 16  # for each observation
 _MASKS = ("[MASK]", "<mask>")
 
 
 def read_cases(config: PretrainConfig, data_dir: Path) -> list[Case]:
-    """The cases of the config's manifest in `data_dir` that are of its `folds`. Raises ManifestError, TrainingError."""
-    data, image, text = config.data, config.image, config.text
-    columns = Columns(
-        case_id=data.case_id,
-        patient_id=data.patient_id,
-        index_time=data.index_time,
-        inputs={
-            IMAGE: ImageColumn(image.column, image.time_column, image.crop_columns),
-            TEXT: NoteColumn(text.column, text.time_column, text.files),
-        },
-        targets=data.labels,
-        attributes=data.attributes,
-        split=data.split_column,
-        fold=data.fold_column,
-    )
-    cases = read_manifest(data_dir / data.manifest, columns, root=data_dir)
-    kept = [case for case in cases if not data.folds or case.attributes.get(data.fold_column or "") in data.folds]
-    if not kept:
-        raise TrainingError("no case is in them", where="data.folds", mend="name values of data.fold_column")
-    return kept
+    """The cases of the config's manifest in `data_dir` that are of its `folds`. Raises ManifestError, ConfigError."""
+    data = config.data
+    return read_pairs(source_of(config), data_dir / data.manifest, data_dir, data.folds, labelled=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -12,11 +11,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from clinimm.backbone.encode import tokenize
+from clinimm.data.pairs import look
 from clinimm.data.picture_door import PictureDoor
-from clinimm.errors import InputError
 from clinimm.findings.reader import FindingReader, labels
 from clinimm.findings.sentences import sentences
-from clinimm.types import Case, ImageFile, Note
+from clinimm.types import Case, Note
 
 NONE = -1  # where a case has no picture, text or sentence
 
@@ -31,35 +30,16 @@ class Pictures:
 
 
 def read_pictures(
-    cases: Sequence[Case],
-    name: str,
-    door: PictureDoor,
-    *,
-    workers: int = 1,
-    on_done: Callable[[], None] = lambda: None,
+    cases: Sequence[Case], door: PictureDoor, *, workers: int = 1, on_done: Callable[[int], None] = lambda _: None
 ) -> Pictures:
-    """The pictures `name` of the cases; one that cannot be read is counted by its code, and its case has none."""
-
-    def look(case: Case) -> Tensor | str | None:
-        given = case.inputs.get(name)
-        if not isinstance(given, ImageFile):
-            return None
-        try:
-            return door.pixels(given)[0]
-        except InputError as error:
-            return error.code
-
-    found: list[Tensor | str | None] = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for one in pool.map(look, cases):
-            found.append(one)
-            on_done()
-    seen = [isinstance(one, Tensor) for one in found]
-    rows = torch.tensor(seen, dtype=torch.long).cumsum(0) - 1
+    """The pictures of the cases; one that cannot be read is counted by its code, and its case has none. `on_done` hears
+    how many cases were looked at."""
+    found = [seen for block in look(cases, door, workers=workers, on_done=on_done) for _, seen in block]
+    there = torch.tensor([isinstance(one, Tensor) for one in found], dtype=torch.bool)
     pixels = [one for one in found if isinstance(one, Tensor)]
     return Pictures(
         pixels=torch.stack(pixels) if pixels else torch.zeros(0, *door.modality.shape),
-        row=torch.where(torch.tensor(seen, dtype=torch.bool), rows, NONE),
+        row=torch.where(there, there.long().cumsum(0) - 1, NONE),
         refused=dict(Counter(one for one in found if isinstance(one, str))),
     )
 

@@ -13,14 +13,12 @@ from rich.console import Console
 from clinimm.backbone import directory
 from clinimm.backbone.directory import Backbone
 from clinimm.config import PretrainConfig, dump
-from clinimm.data.picture_door import PictureDoor
+from clinimm.data.pairs import IMAGE, TEXT, picture_door
 from clinimm.data.split import split_off
 from clinimm.errors import TrainingError
 from clinimm.io.sandbox import Sandbox
 from clinimm.models.towers.build import build_tower
 from clinimm.pretraining.build import (
-    IMAGE,
-    TEXT,
     Start,
     build_encoders,
     build_language,
@@ -41,7 +39,7 @@ from clinimm.pretraining.watch import note
 from clinimm.progress import progress_bar
 from clinimm.pseudonyms import hashed
 from clinimm.training.tracking import Tracker
-from clinimm.types import Case, Kind, Modality
+from clinimm.types import Case
 
 
 @dataclass(frozen=True)
@@ -95,13 +93,11 @@ def read_corpus(
     config: PretrainConfig, cases: Sequence[Case], language: Language, console: Console | None = None
 ) -> Corpus:
     """The cases as tensors: pictures on the config's grid, as the file's own gray values in [0, 1]."""
-    section = config.image
-    modality = Modality(IMAGE, Kind.IMAGE, (1, *section.size))
     with Sandbox(processes=max(1, config.run.workers)) as sandbox, progress_bar(console) as bar:
-        door = PictureDoor(modality, sandbox, section.window, mean=0.0, std=1.0)
+        door = picture_door(config.image, config.image.size, sandbox)
         task = bar.add_task("read", total=len(cases), note="")
         pictures = read_pictures(
-            cases, IMAGE, door, workers=config.run.workers, on_done=lambda: bar.update(task, advance=1)
+            cases, door, workers=config.run.workers, on_done=lambda done: bar.update(task, completed=done)
         )
     return build_corpus(cases, pictures, TEXT, language)
 

@@ -9,7 +9,7 @@ from clinimm.config import PretrainConfig, parse_as
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.split import split_off
 from clinimm.data.words import learn_tokenizer
-from clinimm.errors import ConfigError, TrainingError
+from clinimm.errors import ConfigError
 from clinimm.findings.reader import FindingReader
 from clinimm.io.sandbox import Sandbox
 from clinimm.pretraining.build import read_cases
@@ -98,7 +98,7 @@ def test_an_unreadable_picture_is_counted_and_its_case_goes_without(tiny_cohort:
     bad.write_bytes(b"no film at all")
     cases = [seen[0], Case("x", "x", {"image": ImageFile((bad,))}), seen[1], Case("y", "y")]
     with Sandbox() as sandbox:
-        found = read_pictures(cases, "image", PictureDoor(Modality("image", Kind.IMAGE, (1, 16, 16)), sandbox))
+        found = read_pictures(cases, PictureDoor(Modality("image", Kind.IMAGE, (1, 16, 16)), sandbox))
     assert found.row.tolist() == [0, NONE, 1, NONE]
     assert sum(found.refused.values()) == 1
     assert found.pixels.shape == (2, 1, 16, 16)
@@ -124,7 +124,7 @@ def test_only_the_folds_asked_for_are_read(tmp_path: Path) -> None:
 
     assert read() == ["a", "b"]
     assert read("1") == ["b"]
-    with pytest.raises(TrainingError, match="no case"):
+    with pytest.raises(ConfigError, match="no case"):
         read("7")
 
 
