@@ -15,7 +15,7 @@ import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -62,13 +62,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Line:
-    """One way, over all folds. `gain` is the AUROC of all inputs over training from scratch."""
+    """One way, over all folds. `gain` is the AUROC of all inputs over training from scratch, `bought` that over the
+    same way from random weights."""
 
     way: str
     learned: int
     seconds_per_epoch: float
     auroc: dict[str, Estimate]
     gain: Estimate | None
+    bought: Estimate | None
 
 
 def ways() -> list[str]:
@@ -131,19 +133,29 @@ def seconds_per_epoch(run_folder: Path) -> float:
 # --- all folds
 
 
-def line(way: str, runs: Sequence[Run], scratch: Answers, resamples: int) -> Line:
-    answers = Answers.concat([one.answers for one in runs])
-    whole = answers.scores.whole
-    subsets = {"all inputs": whole, "image": "cxr", "note": "note"}
-    mine, theirs = (partial(auroc, one, whole) for one in (answers, scratch))
-    ids = judged(answers, whole)[2]
+def line(way: str, runs: Mapping[str, Sequence[Run]], resamples: int) -> Line:
+    answers = pooled(runs[way])
+    subsets = {"all inputs": answers.scores.whole, "image": "cxr", "note": "note"}
+    alike = way.replace("pretrained", "random")
     return Line(
         way=way,
-        learned=runs[0].learned,
-        seconds_per_epoch=median(one.seconds_per_epoch for one in runs),
+        learned=runs[way][0].learned,
+        seconds_per_epoch=median(one.seconds_per_epoch for one in runs[way]),
         auroc={name: interval(answers, subset, resamples) for name, subset in subsets.items()},
-        gain=None if way == SCRATCH else paired_bootstrap_difference(mine, theirs, ids, resamples=resamples, seed=0),
+        gain=None if way == SCRATCH else difference(answers, pooled(runs[SCRATCH]), resamples),
+        bought=None if alike == way or alike not in runs else difference(answers, pooled(runs[alike]), resamples),
     )
+
+
+def pooled(runs: Sequence[Run]) -> Answers:
+    return Answers.concat([one.answers for one in runs])
+
+
+def difference(mine: Answers, theirs: Answers, resamples: int) -> Estimate:
+    """AUROC of all inputs, mine less theirs, on the same draws of patients."""
+    whole = mine.scores.whole
+    first, second = (partial(auroc, one, whole) for one in (mine, theirs))
+    return paired_bootstrap_difference(first, second, judged(mine, whole)[2], resamples=resamples, seed=0)
 
 
 def interval(answers: Answers, subset: str, resamples: int) -> Estimate:
@@ -174,13 +186,15 @@ def advice(lines: Sequence[Line]) -> list[str]:
     cheapest = min(near, key=lambda one: one.seconds_per_epoch)
     clear = [one.way for one in rated if one.gain is not None and (one.gain.low or 0.0) > 0]
     worse = [one.way for one in rated if one.gain is not None and (one.gain.high or 0.0) < 0]
+    bought = [f"{one.way.split(',')[0]} {shown(one.bought, '+')}" for one in rated if one.bought is not None]
     shipped_line = next(one for one in lines if one.way == SHIPPED)
     return [
         f"Highest: {best.way}, {value(best.auroc['all inputs']):.3f}; the shipped config has "
         f"{value(shipped_line.auroc['all inputs']):.3f}.",
         f"Surely better than from scratch: {', '.join(clear) or 'none'}; surely worse: {', '.join(worse) or 'none'}.",
-        f"Cheapest whose AUROC lies within the best one's interval: {cheapest.way}, "
-        f"{cheapest.seconds_per_epoch:.2f} s an epoch, {cheapest.learned:,} weights learned.",
+        f"What pretraining bought, way by way: {'; '.join(bought)}.",
+        f"Where time or room is short: {cheapest.way}, the cheapest whose AUROC lies within the best one's interval "
+        f"({cheapest.seconds_per_epoch:.2f} s an epoch, {cheapest.learned:,} weights learned).",
     ]
 
 
@@ -196,21 +210,14 @@ def shown(estimate: Estimate | None, sign: str = "") -> str:
 
 
 def table(lines: Sequence[Line], cases: int) -> Table:
-    heads = (
-        "image tower",
-        "weights learned",
-        "s an epoch",
-        "all inputs",
-        "over from scratch",
-        "image alone",
-        "note alone",
-    )
+    costs, scores = ("weights learned", "s an epoch"), ("image alone", "note alone")
+    heads = ("image tower", *costs, "all inputs", "over from scratch", "over random weights", *scores)
     grid = Table(*heads, title=f"AUROC of {TARGET}, out of fold, {cases} films")
     for one in lines:
         grid.add_row(
             one.way + (" (from scratch)" if one.way == SCRATCH else ""), f"{one.learned:,}",
             f"{one.seconds_per_epoch:.2f}", shown(one.auroc["all inputs"]), shown(one.gain, "+"),
-            shown(one.auroc["image"]), shown(one.auroc["note"]),
+            shown(one.bought, "+"), shown(one.auroc["image"]), shown(one.auroc["note"]),
         )  # fmt: skip
     return grid
 
@@ -231,7 +238,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    console = Console(width=190)
+    console = Console(width=210)
     with ProcessPoolExecutor(args.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(partial(learn_backbone, args.data, args.work, args.pretrain_epochs), FOLDS))
         console.print("pretrained a backbone for each fold")
@@ -241,8 +248,8 @@ def main() -> None:
         for (way, fold), done in zip(pairs, each, strict=True):
             runs[way].append(done)
             console.print(f"fold {fold}: {way}")
-    scratch = Answers.concat([one.answers for one in runs[SCRATCH]])
-    lines = [line(way, runs[way], scratch, args.bootstrap) for way in ways()]
+    lines = [line(way, runs, args.bootstrap) for way in ways()]
+    scratch = pooled(runs[SCRATCH])
     console.print(table(lines, len(judged(scratch, scratch.scores.whole)[2])))
     said = advice(lines)
     console.print(*said, sep="\n", highlight=False)
