@@ -17,7 +17,9 @@ demo: $(VENV)/.runtime
 
 test: lint
 	@echo "== tests, on two processes"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	@echo "== slow tests"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 
 lint: $(VENV)/.dev
 	@echo "== style, types, import map"

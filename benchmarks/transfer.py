@@ -121,13 +121,17 @@ def settings(way: str, backbone: Path, epochs: int) -> list[str]:
 
 
 def seconds_per_epoch(run_folder: Path) -> float:
-    """Median time from one epoch's figures to the next."""
+    """Median time from one epoch's figures to the next, kept beside the run: one that is resumed tells its earlier
+    epochs again, all at once."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run_folder / "tensorboard"))
-    events.Reload()
-    times = [event.wall_time for event in events.Scalars("val_loss")]
-    return median(np.diff(times).tolist()) if len(times) > 1 else float("nan")
+    kept = run_folder / "seconds_per_epoch.json"
+    if not kept.exists():
+        events = EventAccumulator(str(run_folder / "tensorboard"))
+        events.Reload()
+        times = [event.wall_time for event in events.Scalars("val_loss")]
+        kept.write_text(json.dumps(median(np.diff(times).tolist())), encoding="utf-8")
+    return float(json.loads(kept.read_text(encoding="utf-8")))
 
 
 # --- all folds
