@@ -18,6 +18,11 @@ class Tokens:
     values: Float[Tensor, "b n e"]
     mask: Bool[Tensor, "b n"]
 
+    @staticmethod
+    def of_all(values: Float[Tensor, "b n e"]) -> "Tokens":
+        """Tokens every one of which means something."""
+        return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
+
     def to(self, device: torch.device | str) -> "Tokens":
         return Tokens(self.values.to(device), self.mask.to(device))
 

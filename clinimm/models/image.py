@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Bool, Float
 from monai.networks.nets import DenseNet, ResNet, ViT
 from safetensors.torch import load_file
@@ -26,7 +25,7 @@ class ImageEncoder(PictureEncoder):
 
     def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
         tokens = self.project(self.trunk(embedded))
-        return Tokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+        return Tokens.of_all(tokens)
 
 
 class FeatureMap(nn.Module):

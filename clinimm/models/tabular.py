@@ -34,4 +34,4 @@ class AnalyteEncoder(Encoder):
         inner = torch.relu(torch.einsum("bfp,fpi->bfi", periodic, self.weight) + self.bias)
         inner = torch.where(known[..., None], inner, self.missing)
         tokens = self.project(inner) + self.identity
-        return Tokens(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+        return Tokens.of_all(tokens)

@@ -56,8 +56,9 @@ class Tower(nn.Module):
 
 class ImageTower(Tower):
     """Reads pixels of one channel in [0, 1], (b, 1, h, w[, d]); standardizes them, and repeats them for each channel
-    that the net takes, by itself. `size` is the only (h, w) it takes, or None where any will do."""
+    that the net takes (`channels`), by itself. `size` is the only (h, w) it takes, or None where any will do."""
 
+    channels: int
     mean: Float[Tensor, " c"]
     std: Float[Tensor, " c"]
 
@@ -76,7 +77,8 @@ class ImageTower(Tower):
                 mend=f"set size = {list(self.size)}",
             )
         shape = (1, -1) + (1,) * (pixels.ndim - 2)
-        return (pixels - self.mean.view(shape)) / self.std.view(shape)
+        standard = (pixels - self.mean.view(shape)) / self.std.view(shape)
+        return standard.expand(-1, self.channels, *pixels.shape[2:])
 
 
 class TextTower(Tower):

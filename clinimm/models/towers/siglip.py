@@ -29,12 +29,8 @@ class SiglipImageTower(ImageTower):
         }  # fmt: skip
 
     def read(self, embedded: Float[Tensor, "b 1 ..."], mask: Bool[Tensor, "b n"] | None) -> Hidden:
-        pixels = self.standardized(embedded)
-        out = self.model(pixels.expand(-1, self.channels, *pixels.shape[2:]))
-        values = out.last_hidden_state
-        return Hidden(
-            Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)), out.pooler_output
-        )
+        out = self.model(self.standardized(embedded))
+        return Hidden(Tokens.of_all(out.last_hidden_state), out.pooler_output)
 
     def project(self, pooled: Float[Tensor, "b p"]) -> Float[Tensor, "b e"]:
         return pooled

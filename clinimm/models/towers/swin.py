@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
@@ -29,7 +28,7 @@ class SwinTower(ImageTower):
         known = SwinConfig(**{name: value for name, value in config.items() if name != "model_type"})
         super().__init__((known.image_size, known.image_size), mean, std)
         self.model = SwinModel(known)
-        self.features, self.width = known.hidden_size, width
+        self.channels, self.features, self.width = known.num_channels, known.hidden_size, width
         self.projection = Projection(self.features, width, projection)
         self.architecture = {
             "name": "swin", "config": known.to_dict(), "width": width, "mean": list(mean), "std": list(std),
@@ -37,11 +36,8 @@ class SwinTower(ImageTower):
         }  # fmt: skip
 
     def read(self, embedded: Float[Tensor, "b 1 h w"], mask: Bool[Tensor, "b n"] | None) -> Hidden:
-        pixels = self.standardized(embedded)
-        out = self.model(pixels.expand(-1, self.model.config.num_channels, -1, -1))
-        tokens = out.last_hidden_state
-        real = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Hidden(Tokens(tokens, real), out.pooler_output)
+        out = self.model(self.standardized(embedded))
+        return Hidden(Tokens.of_all(out.last_hidden_state), out.pooler_output)
 
     def project(self, pooled: Float[Tensor, "b p"]) -> Float[Tensor, "b e"]:
         return self.projection(pooled)

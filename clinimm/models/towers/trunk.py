@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -40,11 +39,8 @@ class TrunkTower(ImageTower):
         }  # fmt: skip
 
     def read(self, embedded: Float[Tensor, "b 1 ..."], mask: Bool[Tensor, "b n"] | None) -> Hidden:
-        pixels = self.standardized(embedded)
-        pixels = pixels.expand(-1, self.channels, *pixels.shape[2:])
-        values = self.trunk(pixels)
-        real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-        return Hidden(Tokens(values, real), values.mean(1))
+        values = self.trunk(self.standardized(embedded))
+        return Hidden(Tokens.of_all(values), values.mean(1))
 
     def project(self, pooled: Float[Tensor, "b p"]) -> Float[Tensor, "b e"]:
         return self.projection(pooled)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTModel
@@ -35,10 +34,8 @@ class VitTower(ImageTower):
         }  # fmt: skip
 
     def read(self, embedded: Float[Tensor, "b 1 ..."], mask: Bool[Tensor, "b n"] | None) -> Hidden:
-        pixels = self.standardized(embedded)
-        values = self.model(pixels.expand(-1, self.channels, *pixels.shape[2:])).last_hidden_state
-        real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
-        return Hidden(Tokens(values, real), values[:, 0])
+        values = self.model(self.standardized(embedded)).last_hidden_state
+        return Hidden(Tokens.of_all(values), values[:, 0])
 
     def project(self, pooled: Float[Tensor, "b p"]) -> Float[Tensor, "b e"]:
         return self.projection(pooled)
