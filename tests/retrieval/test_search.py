@@ -40,7 +40,6 @@ def test_a_search_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("backend", ["faiss", "faiss-hnsw"])
 def test_faiss_finds_what_the_exact_search_finds(backend: str) -> None:
-    pytest.importorskip("faiss")
     vectors, queries = unit(300), unit(20, seed=1)
     expected, found = (build_searcher(name, vectors).nearest(queries, 10) for name in ("exact", backend))
     assert np.array_equal(expected[1], found[1])
@@ -49,8 +48,6 @@ def test_faiss_finds_what_the_exact_search_finds(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["exact", "faiss"])
 def test_what_is_left_out_never_comes_and_the_rest_does(backend: str) -> None:
-    if backend == "faiss":
-        pytest.importorskip("faiss")
     vectors = unit(30)
     left_out = [np.arange(i % 5) for i in range(30)]
     for i, found in enumerate(neighbors(build_searcher(backend, vectors), vectors, 6, left_out)):
