@@ -50,6 +50,31 @@ class Encoder(Section):
     resampler: Resampler | None = None
 
 
+class Watch(Section):
+    """Which inputs count as odd: as many as a share `flags` of the valid ones."""
+
+    enabled: bool = True
+    flags: float = Field(0.05, gt=0, lt=0.5)
+
+
+class Guard(Watch):
+    """Wrong pictures, told from the pixels: a share `false_blocks` of the valid ones may be refused, and `flags` be
+    refused or flagged. With `column`, an attribute of the cases, only the films with one of the values `accept` are
+    valid, and the others show the guard what is not."""
+
+    false_blocks: float = Field(0.01, gt=0, lt=0.5)
+    column: str | None = None
+    accept: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _flags_what_it_blocks(self) -> "Guard":
+        if self.false_blocks > self.flags:
+            raise ValueError("false_blocks is a part of flags, and cannot be more")
+        if (self.column is None) != (not self.accept):
+            raise ValueError("column and accept go together")
+        return self
+
+
 class Picture(Section):
     """A film or a volume. `size` is (h, w) or (h, w, d). `window` is "voi" (what the file asks for), "full" (the whole
     range of the pixels) or (center, width) in modality units, such as HU."""
@@ -79,11 +104,13 @@ class ImageInput(Picture):
     mean: float = 0.5
     std: float = Field(0.25, gt=0)
     augment: bool = True
+    guard: Guard = Guard()
     encoder: Encoder
 
 
 class TextInput(Written):
     kind: Literal["text"] = "text"
+    guard: Watch = Watch()
     encoder: Encoder
 
 
@@ -105,6 +132,7 @@ class TabularInput(Section):
     kind: Literal["tabular"] = "tabular"
     time_column: str | None = None
     analytes: tuple[AnalyteColumn, ...]
+    guard: Watch = Watch()
     encoder: Encoder
 
 
