@@ -58,16 +58,23 @@ def patient_bootstrap(
     A statistic takes weights (r, n) and returns its value for each row, NaN where it is undefined."""
     if not patient_ids:
         return {name: Estimate(None, None, None, resamples, 0) for name in statistics}
-    once = np.ones((1, len(patient_ids)))
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
-    for weights in patient_weights(patient_ids, resamples=resamples, seed=seed):
-        for name, statistic in statistics.items():
-            drawn[name].append(statistic(weights))
+
+    def together(weights: Weights) -> Float[np.ndarray, "r j"]:
+        return np.stack([statistic(weights) for statistic in statistics.values()], axis=1)
+
+    values, draws = resampled(together, patient_ids, resamples=resamples, seed=seed)
     patients = len(set(patient_ids))
-    return {
-        name: _estimate(float(statistic(once)[0]), np.concatenate(drawn[name]), patients)
-        for name, statistic in statistics.items()
-    }
+    return {name: estimate(values[j], draws[:, j], patients) for j, name in enumerate(statistics)}
+
+
+def resampled(
+    statistics: Callable[[Weights], Float[np.ndarray, "r j"]], patient_ids: Sequence[str], *, resamples: int, seed: int
+) -> tuple[Float[np.ndarray, " j"], Float[np.ndarray, "t j"]]:
+    """What `statistics` (j numbers per row of weights) says of the cases, and of each of the t resamples: for numbers
+    that are made of several others, each resample must be drawn for all of them at once."""
+    blocks = patient_weights(patient_ids, resamples=resamples, seed=seed)
+    draws = np.concatenate([statistics(weights) for weights in blocks])
+    return statistics(np.ones((1, len(patient_ids))))[0], draws
 
 
 def paired_bootstrap_difference(
@@ -81,12 +88,13 @@ def paired_bootstrap_difference(
     return patient_bootstrap({"difference": difference}, patient_ids, resamples=resamples, seed=seed)["difference"]
 
 
-def _estimate(value: float, drawn: Values, patients: int) -> Estimate:
+def estimate(value: float, drawn: Values, patients: int, *, level: float = 0.95) -> Estimate:
+    """A number with the percentile interval of its draws, NaN being a draw on which it was undefined."""
     kept = drawn[~np.isnan(drawn)]
     dropped = len(drawn) - len(kept)
     if np.isnan(value):
         return Estimate(None, None, None, len(drawn), dropped)
     if patients < FEWEST_PATIENTS or 2 * len(kept) < len(drawn):
-        return Estimate(value, None, None, len(drawn), dropped)
-    low, high = np.quantile(kept, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), len(drawn), dropped)
+        return Estimate(float(value), None, None, len(drawn), dropped)
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(value), float(low), float(high), len(drawn), dropped)

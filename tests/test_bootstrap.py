@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clinimm import metrics
-from clinimm.bootstrap import paired_bootstrap_difference, patient_bootstrap, patient_weights
+from clinimm.bootstrap import estimate, paired_bootstrap_difference, patient_bootstrap, patient_weights, resampled
 
 
 def cohort(patients=60, films=3, seed=0):
@@ -93,3 +93,17 @@ def test_paired_difference_is_narrower_than_the_parts_and_zero_against_itself():
     assert gain.high - gain.low < 0.5 * (alone.high - alone.low)
     same = paired_bootstrap_difference(better, better, patient_ids, resamples=300, seed=0)
     assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_numbers_resampled_together_share_their_draws():
+    labels, scores, patient_ids = cohort()
+
+    def both(weights):
+        auroc = metrics.weighted_auroc(labels, scores, weights)
+        return np.stack([auroc, 1 - auroc], axis=1)
+
+    values, draws = resampled(both, patient_ids, resamples=100, seed=3)
+    assert draws.sum(axis=1) == pytest.approx(np.ones(100))
+    alone = patient_bootstrap({"auroc": auroc_of(labels, scores)}, patient_ids, resamples=100, seed=3)["auroc"]
+    assert estimate(values[0], draws[:, 0], 60) == alone
+    assert estimate(values[0], draws[:, 0], 60, level=0.99).high > alone.high

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn import metrics as oracle
 
 from clinimm import metrics
@@ -131,3 +132,41 @@ def test_a_nan_score_never_becomes_a_number():
 def test_no_cases_no_number():
     for metric in PLAIN:
         assert np.isnan(metric(np.zeros(0, bool), np.zeros(0)))
+
+
+def test_delong_by_hand():
+    """Two yes, two no. The first ranks 3 of 4 pairs right, with shares (1, 1/2) of the no under each yes and (1, 1/2)
+    of the yes above each no; the second all: the gap is -1/4, its variance 1/8 / 2 + 1/8 / 2."""
+    labels = np.array([True, True, False, False])
+    found = metrics.delong(labels, np.array([0.9, 0.4, 0.6, 0.1]), np.array([0.9, 0.8, 0.2, 0.1]))
+    assert (found.first, found.second, found.difference) == (0.75, 1.0, -0.25)
+    deviation = np.sqrt(1 / 8)
+    assert found.high - found.difference == pytest.approx(1.959964 * deviation, abs=1e-6)
+    assert found.p == pytest.approx(2 * norm.sf(0.25 / deviation))
+
+
+@given(judged(), st.integers(0, 9))
+@quick
+def test_delong_is_its_definition_over_all_pairs(judged, seed):
+    labels, first = judged
+    second = np.random.default_rng(seed).integers(0, 5, len(labels)).astype(float)
+    found = metrics.delong(labels, first, second)
+    if min(labels.sum(), (~labels).sum()) < 2:
+        assert np.isnan(found.p)
+        return
+    gap = _wins(labels, first) - _wins(labels, second)
+    variance = np.var(gap.mean(axis=1), ddof=1) / len(gap) + np.var(gap.mean(axis=0), ddof=1) / gap.shape[1]
+    assert found.difference == pytest.approx(gap.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.959964 * np.sqrt(variance), abs=1e-6)
+    assert found.first == pytest.approx(oracle.roc_auc_score(labels, first))
+
+
+def test_delong_of_a_score_against_itself_finds_nothing():
+    labels = np.arange(10) % 2 == 0
+    found = metrics.delong(labels, np.arange(10.0), np.arange(10.0))
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def _wins(labels, scores):
+    yes, no = scores[labels][:, None], scores[~labels][None]
+    return (yes > no) + (yes == no) / 2
