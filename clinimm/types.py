@@ -55,16 +55,23 @@ class Status(StrEnum):
 @dataclass(frozen=True)
 class InputState:
     """What became of one input of one case, and why. `reason` and `flags` are codes fit for machines,
-    `detail` a sentence for people; neither carries patient data."""
+    `detail` a sentence for people; none carries patient data. `quality` holds what was measured of an input that could
+    be looked at, by the names in `data.quality.QUALITIES`, whether or not it was then used."""
 
     status: Status
     reason: str = ""
     detail: str = ""
     flags: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def usable(self) -> bool:
         return self.status is Status.PRESENT
+
+    def record(self) -> dict[str, Any]:
+        """The state as plain JSON types."""
+        told = {"status": self.status.value, "reason": self.reason, "detail": self.detail, "flags": list(self.flags)}
+        return told | {"quality": {name: rounded(value) for name, value in self.quality.items()}}
 
 
 @dataclass(frozen=True)
@@ -168,10 +175,7 @@ class Prediction:
                 for t in self.targets
             ],
             "weights": {name: rounded(weight) for name, weight in self.weights.items()},
-            "inputs": {
-                name: {"status": s.status.value, "reason": s.reason, "detail": s.detail, "flags": list(s.flags)}
-                for name, s in self.inputs.items()
-            },
+            "inputs": {name: state.record() for name, state in self.inputs.items()},
             "used": list(self.used),
             "missing": [name for name, s in self.inputs.items() if s.status is Status.ABSENT],
             "rejected": [name for name, s in self.inputs.items() if not s.usable and s.status is not Status.ABSENT],

@@ -25,12 +25,14 @@ class TargetOut(Finite):
 
 
 class InputOut(Finite):
-    """What became of an input: `status` is present, absent, stale, unreadable or rejected."""
+    """What became of an input: `status` is present, absent, stale, unreadable or rejected; `quality` is what was
+    measured of one that could be looked at."""
 
     status: str
     reason: str
     detail: str
     flags: list[str]
+    quality: dict[str, float] = Field(default_factory=dict)
 
 
 class ResultOut(Finite):

@@ -27,7 +27,7 @@ def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: str | None 
     """A prediction as the model room writes it."""
     target = TargetPrediction("pneumonia", 0.81, (0.7, 0.9), 0.4, True, 1.45)
     silent = TargetPrediction("pneumonia", None, None, 0.4, None, None, abstained=abstained)
-    inputs = {"cxr": InputState(Status.PRESENT), "labs": InputState(labs, "not_provided")}
+    inputs = {"cxr": InputState(Status.PRESENT, quality={"sharpness": 0.4}), "labs": InputState(labs, "not_provided")}
     flags = () if labs is Status.PRESENT else ("missing:labs",)
     answer = Prediction(
         case_id, "d" * 64, (silent if abstained else target,), {"cxr": 1.0, "labs": 0.0}, inputs, flags, abstained
@@ -93,7 +93,9 @@ def test_result_is_told_with_weights_states_flags_and_links(api: httpx.Client, s
     assert (answer.json()["state"], found["id"]) == ("done", result_id)
     assert found["targets"][0]["probability"] == 0.81
     assert found["weights"] == {"cxr": 1.0, "labs": 0.0}
-    assert found["inputs"]["labs"] == {"status": "absent", "reason": "not_provided", "detail": "", "flags": []}
+    absent = {"status": "absent", "reason": "not_provided", "detail": "", "flags": [], "quality": {}}
+    assert found["inputs"]["labs"] == absent
+    assert found["inputs"]["cxr"]["quality"] == {"sharpness": 0.4}
     assert (found["missing"], found["flags"]) == (["labs"], ["missing:labs"])
     assert api.get(found["links"]["self"]).json() == found
 
