@@ -53,16 +53,15 @@ def judge(
 
     Opponents are trained on the seen cases and asked about the same unseen ones. Raises ClinimmError if there is no
     unseen case, or one that two folds would answer."""
-    parts = [_unseen(directory, cases) for directory in directories]
-    _check(parts)
+    parts = unseen_parts(directories, cases)
     answers, opinions = [], []
-    for directory, unseen in zip(directories, parts, strict=True):
+    for directory, part in zip(directories, parts, strict=True):
         predictor = Predictor.load(directory, backbone=backbone)
-        answers.append(_answers(predictor, unseen, directory.parent.name, console))
+        answers.append(ask(predictor, part, directory.parent.name, console))
         if opponents:
-            chosen = {case.case_id for case in unseen}
+            chosen = {case.case_id for case in part}
             seen = [case for case in cases if case.case_id not in chosen]
-            opinions.append(_opinions(predictor, seen, unseen, seed, directory.parent.name, console))
+            opinions.append(_opinions(predictor, seen, part, seed, directory.parent.name, console))
     pooled = Answers.concat(answers)
     return Judgement(
         evaluation=evaluate(pooled, bootstrap=bootstrap, seed=seed),
@@ -71,7 +70,15 @@ def judge(
     )
 
 
-def _unseen(directory: Path, cases: Sequence[Case]) -> list[Case]:
+def unseen_parts(directories: Sequence[Path], cases: Sequence[Case]) -> list[list[Case]]:
+    """The cases that each artifact has not seen. Raises ClinimmError if there is none, or one that two would answer."""
+    parts = [unseen(directory, cases) for directory in directories]
+    _check(parts)
+    return parts
+
+
+def unseen(directory: Path, cases: Sequence[Case]) -> list[Case]:
+    """The cases of patients that an artifact was neither trained nor calibrated on."""
     seen = seen_patients(directory)
     return [case for case in cases if hashed(case.patient_id) not in seen]
 
@@ -84,7 +91,8 @@ def _check(parts: Sequence[Sequence[Case]]) -> None:
         raise ClinimmError("some cases are new to more than one fold", mend="give the artifact of one fold")
 
 
-def _answers(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None) -> Answers:
+def ask(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None = None) -> Answers:
+    """What a model says of cases, for every subset of their inputs."""
     with progress_bar(console) as bar:
         task = bar.add_task(f"read {label}", total=len(cases), note="")
         batch = prepare_all(predictor.preparer, cases, on_done=lambda _: bar.advance(task))
