@@ -128,9 +128,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """`unimodal` are the logits of the auxiliary head of each modality; `weights` are exactly 0 for the absent."""
+    """`unimodal` are the logits of the auxiliary head of each modality; `weights` are exactly 0 for the absent. Some
+    fusions also tell the probability that each input is what it should be, how much the inputs contradict each other,
+    and a loss of their own: see `clinimm.models.fusions.heard.Joined`."""
 
     logits: Float[Tensor, "b k"]
     unimodal: Float[Tensor, "b m k"]
     fused: Float[Tensor, "b e"]
     weights: Float[Tensor, "b m"]
+    trust: Float[Tensor, "b m"] | None = None
+    conflict: Float[Tensor, "b k"] | None = None
+    penalty: Float[Tensor, ""] | None = None

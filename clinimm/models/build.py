@@ -12,7 +12,7 @@ from clinimm.errors import ConfigError
 from clinimm.models.adapt import Adaptation
 from clinimm.models.backbone_encoder import BackboneImageEncoder, BackboneTextEncoder
 from clinimm.models.encoder import Encoder
-from clinimm.models.fusion import FUSIONS
+from clinimm.models.fusions import FUSIONS
 from clinimm.models.image import TRUNKS, build_image_encoder
 from clinimm.models.linear import BagOfWords, EigenImage
 from clinimm.models.network import Network
@@ -89,7 +89,7 @@ def build_network(
     operator = choose(FUSIONS, fusion, "model.fusion")
     sizes = [qualities[m.name] for m in modalities]
     try:
-        joined = operator(width, sizes, dropout, **(fusion_options or {}))
+        joined = operator(width, sizes, len(prior), dropout, **(fusion_options or {}))
     except (TypeError, AssertionError) as error:
         raise ConfigError(f"{fusion} cannot be built: {error}", where="model.fusion_options") from error
     return Network(modalities, encoders, joined, width, torch.tensor(list(prior), dtype=torch.float32))

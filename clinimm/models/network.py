@@ -11,19 +11,17 @@ from torch import Tensor, nn
 from clinimm.batch import Batch, ModelOutput, Tokens
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.encoder import Encoder
-from clinimm.models.fusion import Summary, summary, zeroed
+from clinimm.models.fusions.heard import Heard, Summary, summary, zeroed
 from clinimm.types import Modality
 
 
 class Network(nn.Module):
-    """Encoders, fusion and heads. The answer is the weighed opinions of the inputs, corrected by the fused vector:
+    """Encoders, fusion and heads. The answer is the opinions of the inputs as the fusion joins them, corrected by what
+    a head reads in its fused vector:
 
-    logits = prior + n ** c * sum_m weight_m * (unimodal_m - prior) + head(fused), n inputs being present
+    logits = prior + evidence(unimodal - prior) + head(fused)
 
-    The exponent c is learned, one per target: at 0 the opinions are averaged, as if all told the same; at 1 their
-    evidence adds up, as if each were independent of the others given the answer (a logarithmic opinion pool, Genest and
-    Zidek 1986, eq. 3.9). The correction starts at 0. A case with no input at all gets `prior`, the logits of the
-    training prevalence."""
+    The correction starts at 0. A case with no input at all gets `prior`, the logits of the training prevalence."""
 
     prior: Float[Tensor, " k"]
 
@@ -41,7 +39,6 @@ class Network(nn.Module):
         self.fusion = fusion
         self.opinions = nn.ModuleDict({m.name: starting_at(prior, width) for m in self.modalities})
         self.summaries = nn.ModuleDict({m.name: Summary(width) for m in self.modalities})
-        self.independence = nn.Parameter(torch.zeros(len(prior)))
         self.head = zeroed(nn.Linear(width, len(prior)))
         self.width = width
         self.register_buffer("prior", prior.clone())
@@ -94,14 +91,15 @@ class Network(nn.Module):
         names = list(self.encoders)
         kept = [hide(tokens[name], present[:, i]) for i, name in enumerate(names)]
         judged = [torch.where(present[:, i, None], quality[name], 0.0) for i, name in enumerate(names)]
-        fused, weights = self.fusion(kept, present, judged)
         opinions = [self.opinions[name](summary(one)) for name, one in zip(names, kept, strict=True)]
         unimodal = torch.stack(opinions, dim=1) * present[..., None]
-        evidence = (weights[..., None] * (unimodal - self.prior)).sum(1)
-        count = present.sum(1, keepdim=True).clamp_min(1).to(evidence.dtype)
-        pooled = self.prior + evidence * count ** torch.sigmoid(self.independence)
-        logits = torch.where(present.any(1, keepdim=True), pooled + self.head(fused), self.prior)
-        return ModelOutput(logits, unimodal, fused, weights)
+        above = torch.where(present[..., None], unimodal - self.prior, 0.0)
+        joined = self.fusion(Heard(kept, present, judged, above))
+        answer = self.prior + joined.evidence + self.head(joined.fused)
+        logits = torch.where(present.any(1, keepdim=True), answer, self.prior)
+        return ModelOutput(
+            logits, unimodal, joined.fused, joined.weights, joined.trust, joined.conflict, joined.penalty
+        )
 
     def forward(self, batch: Batch, present: Bool[Tensor, "b m"] | None = None) -> ModelOutput:
         """The answer for a batch; `present`, if given, can only hide what the batch has."""

@@ -10,7 +10,7 @@ from torch.optim import AdamW
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.network import Network
 
-_HEADS = ("opinions", "head", "independence")
+_HEADS = ("opinions", "head")
 _FUSION = ("fusion", "summaries")
 
 

@@ -10,7 +10,7 @@ from small_models import QUALITIES, VOCABULARY, random_batch
 from clinimm.attribution.explain import explain
 from clinimm.batch import Batch
 from clinimm.models.build import EncoderPlan, build_network
-from clinimm.models.fusion import FUSIONS
+from clinimm.models.fusions import FUSIONS
 from clinimm.models.network import Network
 from clinimm.types import Analyte, Kind, Modality
 

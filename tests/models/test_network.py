@@ -9,7 +9,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from clinimm.errors import ConfigError
 from clinimm.models.build import EncoderPlan, build_network
-from clinimm.models.fusion import FUSIONS, masked_softmax
+from clinimm.models.fusions import FUSIONS
+from clinimm.models.fusions.heard import masked_softmax
 
 SMALL_DATA = {
     "cxr": EncoderPlan("eigen", options={"components": 4, "whiten": 1.0}),

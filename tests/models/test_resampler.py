@@ -8,7 +8,8 @@ from small_models import PLANS, random_batch, small_network
 
 from clinimm.batch import Tokens
 from clinimm.errors import ConfigError
-from clinimm.models.fusion import GatedCrossAttention, summary
+from clinimm.models.fusions.attention import GatedCrossAttention
+from clinimm.models.fusions.heard import Heard, summary
 from clinimm.models.resampler import CrossAttend, PerceiverResampler
 
 
@@ -103,18 +104,22 @@ def test_resampled_answers_do_not_depend_on_neighbours_or_on_what_is_absent() ->
 
 def gated(modalities: int = 2) -> GatedCrossAttention:
     torch.manual_seed(0)
-    return GatedCrossAttention(8, [1] * modalities, 0.0, heads=2)
+    return GatedCrossAttention(8, [1] * modalities, 1, 0.0, heads=2)
+
+
+def heard(tokens: list[Tokens], present: torch.Tensor) -> Heard:
+    return Heard(tokens, present, [torch.zeros(2, 1)] * len(tokens), torch.zeros(2, len(tokens), 1))
 
 
 def test_shut_gates_pass_the_mean_of_what_is_present_on() -> None:
     fusion = gated()
     tokens = [some_tokens((5, 5)), some_tokens((3, 3))]
     present = torch.tensor([[True, True], [True, False]])
-    fused, weights = fusion(tokens, present, [torch.zeros(2, 1)] * 2)
+    joined = fusion(heard(tokens, present))
     first, second = (summary(one) for one in tokens)
     expected = fusion.norm(torch.stack([(first[0] + second[0]) / 2, first[1]]))
-    torch.testing.assert_close(fused, expected)
-    assert weights.tolist() == [[0.5, 0.5], [1.0, 0.0]]
+    torch.testing.assert_close(joined.fused, expected)
+    assert joined.weights.tolist() == [[0.5, 0.5], [1.0, 0.0]]
 
 
 def test_an_absent_input_passes_through_open_gates_unchanged_to_the_bit() -> None:
@@ -125,6 +130,5 @@ def test_an_absent_input_passes_through_open_gates_unchanged_to_the_bit() -> Non
     one.load_state_dict({name: w for name, w in both.state_dict().items() if not name.startswith("blocks.0.1.")})
     tokens = [some_tokens((5, 5)), some_tokens((3, 3))]
     present = torch.tensor([[True, False]] * 2)
-    fused, _ = both(tokens, present, [torch.zeros(2, 1)] * 2)
-    alone, _ = one(tokens[:1], present[:, :1], [torch.zeros(2, 1)])
-    assert torch.equal(fused, alone)
+    fused = both(heard(tokens, present)).fused
+    assert torch.equal(fused, one(heard(tokens[:1], present[:, :1])).fused)

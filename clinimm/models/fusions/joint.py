@@ -1,0 +1,101 @@
+"""Nets over all summaries side by side, which must say what stands in the place of an absent one."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clinimm.models.fusions.heard import Heard, Joined, PerModality, Pool, summary
+
+
+def side_by_side(heard: Heard) -> Float[Tensor, "b m e"]:
+    """The summaries, 0 where absent."""
+    return torch.stack([summary(one) for one in heard.tokens], dim=1) * heard.here[..., None]
+
+
+class Concat(nn.Module):
+    """All summaries side by side, a learned vector in the place of an absent one, and a small net over them."""
+
+    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
+        super().__init__()
+        self.absent = nn.Parameter(torch.zeros(len(qualities), width))
+        self.mix = nn.Sequential(nn.Dropout(dropout), nn.Linear(width * len(qualities), width), nn.GELU())
+        self.pool = Pool(targets)
+
+    def forward(self, heard: Heard) -> Joined:
+        filled = torch.where(heard.present[..., None], side_by_side(heard), self.absent)
+        return Joined(self.mix(filled.flatten(1)), *self.pool.even(heard))
+
+
+class Sum(nn.Module):
+    """Sum of one linear map per modality, and a nonlinearity."""
+
+    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
+        super().__init__()
+        self.maps = PerModality(width, len(qualities), width)
+        self.dropout = nn.Dropout(dropout)
+        self.pool = Pool(targets)
+
+    def forward(self, heard: Heard) -> Joined:
+        return Joined(self.dropout(torch.tanh(self.maps(heard).sum(1))), *self.pool.even(heard))
+
+
+class PatternExperts(nn.Module):
+    """A mixture of small nets over all summaries, routed by which inputs are present alone.
+
+    Shares = softmax of -|W_e - pattern|, the Laplace gate. Source: Han et al. 2024, "FuseMoE", eq. 4. Differs: every
+    expert answers, weighed (with a few inputs there is nothing to save), and the router sees the pattern only."""
+
+    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, experts: int = 4) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(experts, len(qualities)))
+        inner = width * len(qualities)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Dropout(dropout), nn.Linear(inner, width), nn.GELU()) for _ in range(experts)
+        )
+        self.pool = Pool(targets)
+
+    def forward(self, heard: Heard) -> Joined:
+        apart = (self.places - heard.here[:, None]).square().sum(-1)
+        routed = torch.softmax(-torch.sqrt(apart + 1e-6), dim=1)
+        given = side_by_side(heard).flatten(1)
+        answers = torch.stack([expert(given) for expert in self.experts], dim=1)
+        return Joined((routed[..., None] * answers).sum(1), *self.pool.even(heard))
+
+
+class Completion(nn.Module):
+    """All summaries side by side, an absent one guessed from those that are there, and a small net over them.
+
+    The guess is the mean, over what is present, of one linear map for each ordered pair of inputs; its squared error on
+    inputs that are there (each guessed from the others) is a loss. After Ma et al. 2021, "SMIL", and Wang et al. 2023,
+    "ShaSpec". Differs: linear, and the vector that is guessed is not moved by the loss."""
+
+    def __init__(
+        self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, weight: float = 0.1
+    ) -> None:
+        super().__init__()
+        count = len(qualities)
+        self.guess = nn.Parameter(torch.zeros(count, count, width, width))
+        self.typical = nn.Parameter(torch.zeros(count, width))
+        self.mix = nn.Sequential(nn.Dropout(dropout), nn.Linear(width * count, width), nn.GELU())
+        self.pool = Pool(targets)
+        self.weight = weight
+
+    def forward(self, heard: Heard) -> Joined:
+        slots = side_by_side(heard)
+        guessed, others = self.guessed(slots, heard.present)
+        checked = (heard.present & others).to(slots.dtype)[..., None]
+        error = (checked * (guessed - slots.detach()).square()).sum() / (checked.sum() * slots.shape[-1]).clamp_min(1)
+        filled = torch.where(heard.present[..., None], slots, guessed)
+        return Joined(self.mix(filled.flatten(1)), *self.pool.even(heard), penalty=self.weight * error)
+
+    def guessed(
+        self, slots: Float[Tensor, "b m e"], present: Bool[Tensor, "b m"]
+    ) -> tuple[Float[Tensor, "b m e"], Bool[Tensor, "b m"]]:
+        """(each summary guessed from the other present ones, whether there is any)."""
+        apart = ~torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
+        heard = (present[:, :, None] & apart).to(slots.dtype)  # b, from, to
+        voices = torch.einsum("bie,ijef,bij->bjf", slots, self.guess, heard)
+        count = heard.sum(1)
+        return self.typical + voices / count.clamp_min(1)[..., None], count > 0
