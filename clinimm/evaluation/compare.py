@@ -1,13 +1,17 @@
-"""A model beside its opponents on the same test cases, and in a plain sentence who wins."""
+"""A model beside its opponents on the same test cases, and in a plain sentence who wins.
+
+Once on all inputs, and once averaged over the subsets of inputs, where what is left is answered by each in its own way.
+n cases, r resamples."""
 
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from clinimm import metrics
-from clinimm.bootstrap import paired_bootstrap_difference
+from clinimm.bootstrap import Estimate, Values, Weights, paired_bootstrap_difference, patient_bootstrap
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.measure import Gain, Row, measure
 from clinimm.evaluation.opponents import ABSENCE, Opinion, Opinions
@@ -17,11 +21,16 @@ OURS = "clinimm, all inputs"
 
 @dataclass(frozen=True)
 class Comparison:
-    """`rows` has the model first; `gains` is the model against each opponent, on the cases that both answer."""
+    """`rows` has the model first; `gains` is the model against each opponent, on the cases that both answer.
+
+    `over_subsets` has the mean AUROC over all subsets of inputs, each on the cases that have one of its inputs, and
+    `subset_gains` the model's against each opponent's; there, an opponent with nothing to go by says the prevalence."""
 
     target: str
     rows: tuple[Row, ...]
     gains: tuple[Gain, ...]
+    over_subsets: dict[str, Estimate]
+    subset_gains: tuple[Gain, ...]
 
     @property
     def best(self) -> Row | None:
@@ -31,14 +40,26 @@ class Comparison:
         return max(full, key=lambda row: row.estimates["auroc"].value or 0.0, default=None)
 
     @property
+    def best_over_subsets(self) -> str | None:
+        """The opponent of the highest mean AUROC over subsets; None where none is defined."""
+        told = {name: one.value for name, one in self.over_subsets.items() if name != OURS and one.value is not None}
+        return max(told, key=lambda name: told[name], default=None)
+
+    @property
     def verdict(self) -> str:
         """Who wins, and whether the interval of the difference leaves out zero."""
         ours, best = self.rows[0].estimates["auroc"].value, self.best
         if ours is None or best is None:
             return f"{self.target}: too few test cases of a class to name a winner."
-        gain = next(gain for gain in self.gains if gain.over == best.name)
-        winner, loser = (OURS, best.name) if (gain.auroc.value or 0.0) > 0 else (best.name, OURS)
-        return f"{self.target}: the winner is {winner}, ahead of {loser} by {_ahead(gain)}."
+        return f"{self.target}: {_winner(OURS, best.name, self.gains)}."
+
+    @property
+    def verdict_over_subsets(self) -> str:
+        """The same of the mean over all subsets of inputs; empty where there is one input, or no winner to name."""
+        best = self.best_over_subsets
+        if best is None or self.over_subsets[OURS].value is None:
+            return ""
+        return f"{self.target}, averaged over the subsets of inputs: {_winner(OURS, best, self.subset_gains)}."
 
     @property
     def leak(self) -> str:
@@ -53,38 +74,54 @@ class Comparison:
             "target": self.target,
             "rows": [row.record() for row in self.rows],
             "gains": [gain.record() for gain in self.gains],
+            "over_subsets": {name: estimate.record() for name, estimate in self.over_subsets.items()},
+            "subset_gains": [gain.record() for gain in self.subset_gains],
             "verdict": self.verdict,
+            "verdict_over_subsets": self.verdict_over_subsets,
             "leak": self.leak,
         }
 
 
 def compare(answers: Answers, opinions: Opinions, *, bootstrap: int = 1000, seed: int = 0) -> tuple[Comparison, ...]:
     """One comparison per target. The opinions must hold every case of the answers, in any order."""
+    theirs = in_order(answers, opinions)
+    everyone = {OURS: _ours(answers), **theirs.of}
+    targets = answers.scores.target_names
+    return tuple(_comparison(answers, everyone, theirs.prevalence, target, bootstrap, seed) for target in targets)
+
+
+def in_order(answers: Answers, opinions: Opinions) -> Opinions:
+    """The opinions on the cases of the answers, in their order."""
     place = {case_id: row for row, case_id in enumerate(opinions.case_ids)}
-    rows = np.array([place[case_id] for case_id in answers.scores.case_ids], dtype=np.int64)
-    opponents = {
-        name: Opinion(opinion.probabilities[rows], opinion.flagged[rows]) for name, opinion in opinions.of.items()
-    }
-    ours = _ours(answers)
-    return tuple(
-        _comparison(answers, {OURS: ours, **opponents}, target, bootstrap, seed)
-        for target in answers.scores.target_names
-    )
+    return opinions.rows(np.array([place[case_id] for case_id in answers.scores.case_ids], dtype=np.int64))
 
 
 def _ours(answers: Answers) -> Opinion:
-    whole = answers.scores.whole
-    answered = answers.scores.answered(whole)[:, None]
-    return Opinion(np.where(answered, answers.probabilities[whole], np.nan), answers.flagged[whole])
+    """The model as one more opinion: no answer where nothing of a subset is there."""
+    probabilities = {
+        subset: np.where(answers.scores.answered(subset)[:, None], p, np.nan)
+        for subset, p in answers.probabilities.items()
+    }
+    return Opinion(probabilities, answers.flagged)
 
 
-def _comparison(answers: Answers, opinions: dict[str, Opinion], target: str, bootstrap: int, seed: int) -> Comparison:
+def _comparison(
+    answers: Answers,
+    everyone: dict[str, Opinion],
+    prevalence: Float[np.ndarray, "n k"],
+    target: str,
+    bootstrap: int,
+    seed: int,
+) -> Comparison:
     judged = partial(_row, answers, target, bootstrap=bootstrap, seed=seed)
-    against = partial(_gain, answers, target, opinions[OURS], bootstrap=bootstrap, seed=seed)
+    against = partial(_gain, answers, target, everyone[OURS], bootstrap=bootstrap, seed=seed)
+    over_subsets, subset_gains = _averaged(answers, everyone, prevalence, target, bootstrap=bootstrap, seed=seed)
     return Comparison(
         target=target,
-        rows=tuple(judged(name, opinion) for name, opinion in opinions.items()),
-        gains=tuple(against(name, opinion) for name, opinion in opinions.items() if name != OURS),
+        rows=tuple(judged(name, opinion) for name, opinion in everyone.items()),
+        gains=tuple(against(name, opinion) for name, opinion in everyone.items() if name != OURS),
+        over_subsets=over_subsets,
+        subset_gains=subset_gains,
     )
 
 
@@ -107,11 +144,68 @@ def _judged(
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray, list[str]]:
     """Labels, each opinion's probabilities, the first one's flags and the patients, where all have an answer."""
     scores = answers.scores
-    j = scores.target_names.index(target)
-    columns = [opinion.probabilities[:, j] for opinion in opinions]
+    j, whole = scores.target_names.index(target), scores.whole
+    columns = [opinion.probabilities[whole][:, j] for opinion in opinions]
     rows = scores.known(target) & ~np.isnan(columns).any(axis=0)
     ids = [patient_id for patient_id, row in zip(scores.patient_ids, rows, strict=True) if row]
-    return scores.targets[rows, j] > 0.5, [p[rows] for p in columns], opinions[0].flagged[rows, j], ids
+    return scores.targets[rows, j] > 0.5, [p[rows] for p in columns], opinions[0].flagged[whole][rows, j], ids
+
+
+def _averaged(
+    answers: Answers,
+    everyone: dict[str, Opinion],
+    prevalence: Float[np.ndarray, "n k"],
+    target: str,
+    *,
+    bootstrap: int,
+    seed: int,
+) -> tuple[dict[str, Estimate], tuple[Gain, ...]]:
+    """The mean AUROC of everyone over all subsets of inputs, and ours against each, all on the same draws."""
+    j, known = answers.scores.target_names.index(target), answers.scores.known(target)
+    ids = [patient_id for patient_id, row in zip(answers.scores.patient_ids, known, strict=True) if row]
+    labels = answers.scores.targets[known, j] > 0.5
+    asked = {subset: answers.scores.answered(subset)[known] for subset in answers.scores.logits}
+    means = {}
+    for name, opinion in everyone.items():
+        told = {s: _filled(opinion.probabilities[s][known, j], prevalence[known, j]) for s in asked}
+        means[name] = partial(_mean_auroc, labels, told, asked)
+    values = patient_bootstrap(means, ids, resamples=bootstrap, seed=seed)
+    gains = tuple(
+        Gain(
+            OURS,
+            name,
+            len(labels),
+            paired_bootstrap_difference(means[OURS], theirs, ids, resamples=bootstrap, seed=seed),
+        )
+        for name, theirs in means.items()
+        if name != OURS
+    )
+    return values, gains
+
+
+def _filled(p: Float[np.ndarray, " n"], prevalence: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return np.where(np.isnan(p), prevalence, p)
+
+
+def _mean_auroc(
+    labels: Bool[np.ndarray, " n"],
+    told: dict[str, Float[np.ndarray, " n"]],
+    asked: dict[str, Bool[np.ndarray, " n"]],
+    weights: Weights,
+) -> Values:
+    """The mean over subsets of the AUROC on the cases that have one of its inputs, NaN where one is undefined."""
+    aurocs = [
+        metrics.weighted_auroc(labels[rows], told[subset][rows], weights[:, rows])
+        for subset, rows in asked.items()
+        if len(np.unique(labels[rows])) == 2
+    ]
+    return np.mean(aurocs, axis=0) if aurocs else np.full(len(weights), np.nan)
+
+
+def _winner(ours: str, best: str, gains: tuple[Gain, ...]) -> str:
+    gain = next(gain for gain in gains if gain.over == best)
+    winner, loser = (ours, best) if (gain.auroc.value or 0.0) > 0 else (best, ours)
+    return f"the winner is {winner}, ahead of {loser} by {_ahead(gain)}"
 
 
 def _ahead(gain: Gain) -> str:

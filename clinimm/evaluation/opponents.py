@@ -1,7 +1,8 @@
 """Opponents of a net on the same cases: simple learners, calibrated and given their thresholds as honestly as it is.
 
 Each learner is first asked about training cases that it has not seen, patient by patient; a Platt line and a decision
-threshold are set on those answers, and only then is it trained on all and asked about the test cases."""
+threshold are set on those answers, and only then is it trained on all and asked about the test cases: for every subset
+of the inputs, each learner in its own natural way. k targets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,56 +10,84 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import expit
-from sklearn.model_selection import GroupKFold
 
 from clinimm.calibration import highest_threshold
-from clinimm.evaluation.learners import FOREST, Learner, absence, alone, boosted_trees, extra_trees
+from clinimm.evaluation.learners import (
+    FOREST,
+    Learner,
+    absence,
+    absence_by_trees,
+    alone,
+    boosted_trees,
+    extra_trees,
+    logistic,
+    thousand_trees,
+)
 from clinimm.evaluation.plain import PlainCases
-from clinimm.platt import fit_lines
+from clinimm.evaluation.said import Said, Trial, calibrated, first, mean
+from clinimm.evaluation.spaces import Space, opponents_in
+from clinimm.metrics import auroc
+from clinimm.scores import subsets
 from clinimm.types import Kind
 
-INNER_FOLDS = 4
-ABSENCE = "only which inputs are missing"
+ABSENCE, ABSENCE_TREES = "only which inputs are missing", "only which inputs are missing, by boosted trees"
 MEAN, BOOSTED, EXTRA = "mean logit of what is present", "boosted trees on all joined", "extra trees on all joined"
+BEST = "best single input of what is present"
+THOUSAND = "1000 extra trees on all joined, half the features"
+LOGISTIC = "logistic on all joined and gaps"
 ALL = "mean logit of that mean and all extra trees"
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """One opponent's answers to test cases; a NaN probability is no answer."""
+    """One opponent's answers to test cases, for every subset of their inputs; a NaN probability is no answer."""
 
-    probabilities: Float[np.ndarray, "n k"]
-    flagged: Bool[np.ndarray, "n k"]
+    probabilities: dict[str, Float[np.ndarray, "n k"]]
+    flagged: dict[str, Bool[np.ndarray, "n k"]]
 
+    @property
+    def whole(self) -> str:
+        """The subset of all inputs: each case as it came."""
+        return list(self.probabilities)[-1]
 
-@dataclass(frozen=True)
-class Opinions:
-    """The answers of all opponents to the same cases, by opponent."""
-
-    case_ids: tuple[str, ...]
-    of: dict[str, Opinion]
+    def rows(self, index: np.ndarray) -> "Opinion":
+        return Opinion(
+            {subset: p[index] for subset, p in self.probabilities.items()},
+            {subset: flags[index] for subset, flags in self.flagged.items()},
+        )
 
     @staticmethod
-    def concat(parts: Sequence["Opinions"]) -> "Opinions":
-        """The folds of a cross-validation."""
-        return Opinions(
-            case_ids=tuple(case_id for part in parts for case_id in part.case_ids),
-            of={
-                name: Opinion(
-                    np.concatenate([part.of[name].probabilities for part in parts]),
-                    np.concatenate([part.of[name].flagged for part in parts]),
-                )
-                for name in parts[0].of
-            },
+    def concat(parts: Sequence["Opinion"]) -> "Opinion":
+        names = list(parts[0].probabilities)
+        return Opinion(
+            {name: np.concatenate([part.probabilities[name] for part in parts]) for name in names},
+            {name: np.concatenate([part.flagged[name] for part in parts]) for name in names},
         )
 
 
 @dataclass(frozen=True)
-class _Said:
-    """Calibrated logits of one opponent: of training cases when they were held out, and of the test cases."""
+class Opinions:
+    """The answers of all opponents to the same cases, by opponent. `prevalence` is the share of positives among the
+    labeled cases that they were trained on: what stands in where an opponent has nothing to go by."""
 
-    inner: Float[np.ndarray, " n"]
-    outer: Float[np.ndarray, " q"]
+    case_ids: tuple[str, ...]
+    of: dict[str, Opinion]
+    prevalence: Float[np.ndarray, "n k"]
+
+    def rows(self, index: np.ndarray) -> "Opinions":
+        """The chosen cases, in the order of `index`."""
+        ids = tuple(self.case_ids[i] for i in index)
+        return Opinions(ids, {name: one.rows(index) for name, one in self.of.items()}, self.prevalence[index])
+
+    @staticmethod
+    def concat(parts: Sequence["Opinions"]) -> "Opinions":
+        """The folds of a cross-validation. An opponent that is not in every fold is left out."""
+        shared = [name for name in parts[0].of if all(name in part.of for part in parts)]
+        return Opinions(
+            case_ids=tuple(case_id for part in parts for case_id in part.case_ids),
+            of={name: Opinion.concat([part.of[name] for part in parts]) for name in shared},
+            prevalence=np.concatenate([part.prevalence for part in parts]),
+        )
 
 
 def train_opponents(
@@ -68,24 +97,39 @@ def train_opponents(
     sensitivity: float,
     seed: int = 0,
     progress: Callable[[str], None] = lambda opponent: None,
+    spaces: Sequence[Space] = (),
 ) -> Opinions:
     """What every opponent, trained on `train` alone, says of `test`. Nothing is chosen by the test cases.
 
-    The opponents: each input alone (pictures by extra trees too), the mean calibrated logit of whatever is present,
-    boosted trees and extra trees on everything joined, that mean together with all extra trees, and a learner that sees
-    only what is missing.
-    `progress` hears the name of each opponent as it starts."""
+    The opponents: each input alone (pictures by extra trees too), the best of those that are present, the mean
+    calibrated logit of whatever is present, boosted trees, two extra trees and a logistic regression on everything
+    joined, that mean together with all extra trees, learners that see only what is missing and, with `spaces`, learners
+    on the embeddings of the net's own encoders. `progress` hears the name of each opponent as it starts."""
     by_target = [
-        _opponents(train, test, j, sensitivity=sensitivity, seed=seed, progress=progress)
+        _opponents(train, test, j, sensitivity=sensitivity, seed=seed, progress=progress, spaces=spaces)
         for j in range(train.targets.shape[1])
     ]
-    names = list(by_target[0])
-    return Opinions(test.case_ids, {name: _side_by_side([target[name] for target in by_target]) for name in names})
+    return Opinions(
+        case_ids=test.case_ids,
+        of={name: _opinion([target[name] for target in by_target], list(test.kinds)) for name in by_target[0]},
+        prevalence=np.tile(_prevalence(train), (len(test), 1)),
+    )
 
 
 def opponents_to_train(train: PlainCases) -> int:
     """How many times `train_opponents` will call `progress`."""
     return len(_learners(train)) * train.targets.shape[1]
+
+
+def _known(cases: PlainCases) -> Bool[np.ndarray, "n k"]:
+    return ~np.isnan(cases.targets)
+
+
+def _prevalence(cases: PlainCases) -> Float[np.ndarray, " k"]:
+    """Share of positives among the labeled; a half where none is."""
+    known = _known(cases)
+    yes = np.where(known, cases.targets, 0.0).sum(axis=0)
+    return np.asarray(np.where(known.any(axis=0), yes / np.maximum(known.sum(axis=0), 1), 0.5))
 
 
 def _opponents(
@@ -96,21 +140,35 @@ def _opponents(
     sensitivity: float,
     seed: int,
     progress: Callable[[str], None],
-) -> dict[str, tuple[Float[np.ndarray, " q"], Bool[np.ndarray, " q"]]]:
-    train = train.take(~np.isnan(train.targets[:, target]))
+    spaces: Sequence[Space],
+) -> dict[str, tuple[Float[np.ndarray, "q s"], float]]:
+    """Probabilities of each opponent for every subset, and its threshold."""
+    labeled = _known(train)[:, target]
+    train = train.take(labeled)
     labels = train.targets[:, target] > 0.5
-    said: dict[str, _Said] = {}
+    trial = Trial.of(train, labels, test, seed)
+    said: dict[str, Said] = {}
     for name, learner in _learners(train).items():
         progress(name)
-        said[name] = _calibrated(_learned(learner, train, labels, test, seed), labels)
-    said[MEAN] = _calibrated(_mean([said[f"{name} alone"] for name in train.kinds]), labels)
-    said[ALL] = _calibrated(_mean([said[name] for name in (MEAN, EXTRA, *_forests(train))]), labels)
-    return {name: _judgement(one, labels, sensitivity) for name, one in said.items()}
+        said[name] = calibrated(trial.said(learner), labels)
+    singles = [said[f"{name} alone"] for name in train.kinds]
+    said[BEST] = first(sorted(singles, key=lambda one: -_inner_auroc(one, labels)))
+    said[MEAN] = calibrated(mean(singles), labels)
+    said[ALL] = calibrated(mean([said[name] for name in (MEAN, EXTRA, *_forests(train))]), labels)
+    if spaces:
+        said |= opponents_in([space.of(labeled) for space in spaces], train, labels, test, seed)
+    return {name: (np.asarray(expit(one.outer)), _threshold(one, labels, sensitivity)) for name, one in said.items()}
 
 
 def _learners(train: PlainCases) -> dict[str, Learner]:
     singles = {f"{name} alone": alone(name) for name in train.kinds}
-    return {**singles, **_forests(train), BOOSTED: boosted_trees, EXTRA: extra_trees, ABSENCE: absence}
+    joined: dict[str, Learner] = {
+        BOOSTED: boosted_trees,
+        EXTRA: extra_trees,
+        THOUSAND: thousand_trees,
+        LOGISTIC: logistic,
+    }
+    return {**singles, **_forests(train), **joined, ABSENCE: absence, ABSENCE_TREES: absence_by_trees}
 
 
 def _forests(train: PlainCases) -> dict[str, Learner]:
@@ -118,43 +176,21 @@ def _forests(train: PlainCases) -> dict[str, Learner]:
     return {f"{name} alone, extra trees": alone(name, FOREST) for name in pictures}
 
 
-def _learned(learner: Learner, train: PlainCases, labels: Bool[np.ndarray, " n"], test: PlainCases, seed: int) -> _Said:
-    inner = np.zeros(len(train))
-    patients = np.unique(np.asarray(train.patient_ids))
-    if len(patients) > 1:
-        split = GroupKFold(min(INNER_FOLDS, len(patients)), shuffle=True, random_state=seed)
-        for known, asked in split.split(inner, groups=train.patient_ids):
-            inner[asked] = learner(train.take(known), labels[known], train.take(asked), seed)
-    return _Said(inner, learner(train, labels, test, seed))
+def _inner_auroc(said: Said, labels: Bool[np.ndarray, " n"]) -> float:
+    """Of held-out training cases, those that it answers; 0 where that is undefined."""
+    answered = ~np.isnan(said.inner[:, -1])
+    value = auroc(labels[answered], said.inner[answered, -1]) if answered.any() else np.nan
+    return float(np.nan_to_num(value))
 
 
-def _calibrated(said: _Said, labels: Bool[np.ndarray, " n"]) -> _Said:
-    answered = ~np.isnan(said.inner)
-    if len(np.unique(labels[answered])) < 2:
-        return said
-    lines = fit_lines(said.inner[answered], labels[answered], np.ones((1, int(answered.sum()))))
-    slope, offset = lines[0]
-    return _Said(slope * said.inner + offset, slope * said.outer + offset)
+def _threshold(said: Said, labels: Bool[np.ndarray, " n"], sensitivity: float) -> float:
+    answered = ~np.isnan(said.inner[:, -1])
+    return highest_threshold(labels[answered], expit(said.inner[answered, -1]), sensitivity).value
 
 
-def _mean(parts: Sequence[_Said]) -> _Said:
-    return _Said(_mean_of_answers([p.inner for p in parts]), _mean_of_answers([p.outer for p in parts]))
-
-
-def _mean_of_answers(logits: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
-    stacked = np.stack(logits)
-    answers = (~np.isnan(stacked)).sum(axis=0)
-    return np.where(answers > 0, np.nansum(stacked, axis=0) / np.maximum(answers, 1), np.nan)
-
-
-def _judgement(
-    said: _Said, labels: Bool[np.ndarray, " n"], sensitivity: float
-) -> tuple[Float[np.ndarray, " q"], Bool[np.ndarray, " q"]]:
-    answered = ~np.isnan(said.inner)
-    threshold = highest_threshold(labels[answered], expit(said.inner[answered]), sensitivity)
-    probabilities = np.asarray(expit(said.outer))
-    return probabilities, probabilities >= threshold.value
-
-
-def _side_by_side(targets: Sequence[tuple[np.ndarray, np.ndarray]]) -> Opinion:
-    return Opinion(np.stack([p for p, _ in targets], axis=1), np.stack([flags for _, flags in targets], axis=1))
+def _opinion(targets: Sequence[tuple[Float[np.ndarray, "q s"], float]], names: Sequence[str]) -> Opinion:
+    probabilities = {
+        subset: np.stack([p[:, column] for p, _ in targets], axis=1) for column, subset in enumerate(subsets(names))
+    }
+    thresholds = np.array([threshold for _, threshold in targets])
+    return Opinion(probabilities, {subset: p >= thresholds for subset, p in probabilities.items()})

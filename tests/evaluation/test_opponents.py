@@ -8,9 +8,24 @@ from clinimm import metrics
 from clinimm.batch import Batch, ModalityBatch
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.compare import OURS, compare
-from clinimm.evaluation.learners import absence, alone, boosted_trees, extra_trees
-from clinimm.evaluation.opponents import ABSENCE, ALL, BOOSTED, EXTRA, MEAN, Opinions, train_opponents
+from clinimm.evaluation.joined import Split
+from clinimm.evaluation.learners import absence, absence_by_trees, alone, boosted_trees, extra_trees, logistic
+from clinimm.evaluation.opponents import (
+    ABSENCE,
+    ABSENCE_TREES,
+    ALL,
+    BEST,
+    BOOSTED,
+    EXTRA,
+    LOGISTIC,
+    MEAN,
+    THOUSAND,
+    Opinions,
+    train_opponents,
+)
 from clinimm.evaluation.plain import plain_cases
+from clinimm.evaluation.said import every_subset
+from clinimm.evaluation.spaces import HAIM, LATE, LINEAR, NOT_CLEAN, Space, opponents_in
 from clinimm.scores import Scores, subsets
 from clinimm.types import Analyte, Case, InputState, Kind, Modality, Note, Status
 
@@ -87,10 +102,39 @@ def test_plain_cases_hold_small_pictures_gaps_and_whole_notes(cohorts):
 def test_every_opponent_answers_exactly_where_it_can(cohorts, opinions):
     test = cohorts[1]
     assert opinions.case_ids == test.case_ids
-    for name in ("cxr", "note", "labs"):
-        assert (~np.isnan(opinions.of[f"{name} alone"].probabilities[:, 0]) == test.has(name)).all()
-    for name in (MEAN, BOOSTED, EXTRA, ALL, ABSENCE):
-        assert not np.isnan(opinions.of[name].probabilities).any()
+    for subset in subsets(("cxr", "note", "labs")):
+        left = {name: test.has(name) & (name in subset.split("+")) for name in ("cxr", "note", "labs")}
+        for name, there in left.items():
+            assert (~np.isnan(opinions.of[f"{name} alone"].probabilities[subset][:, 0]) == there).all()
+        for name in (BEST, MEAN, BOOSTED, EXTRA, THOUSAND, LOGISTIC, ALL, ABSENCE, ABSENCE_TREES):
+            answered = ~np.isnan(opinions.of[name].probabilities[subset][:, 0])
+            assert (answered == np.any(list(left.values()), axis=0)).all()
+
+
+def test_what_a_hidden_input_holds_changes_no_answer(cohorts):
+    train, test = cohorts
+    train = train.take(~np.isnan(train.targets[:, 0]))
+    other = test.take(np.arange(len(test)))
+    other.values["labs"][:] = 7.0
+    labels = train.targets[:, 0] > 0.5
+    for learner in (boosted_trees, extra_trees, logistic, absence_by_trees, alone("cxr")):
+        one, two = (every_subset(learner(Split(train, labels, cases, 0)), cases) for cases in (test, other))
+        without_labs = [i for i, subset in enumerate(subsets(tuple(test.kinds))) if "labs" not in subset]
+        np.testing.assert_array_equal(one[:, without_labs], two[:, without_labs])
+
+
+def test_the_answer_with_an_input_hidden_is_that_of_a_case_without_it(cohorts):
+    train, test = cohorts
+    train = train.take(~np.isnan(train.targets[:, 0]))
+    bare = test.take(np.arange(len(test)))
+    bare.present[:, 2] = False
+    bare.values["labs"][:] = np.nan
+    labels = train.targets[:, 0] > 0.5
+    for learner in (boosted_trees, extra_trees, logistic, absence):
+        hidden = every_subset(learner(Split(train, labels, test, 0)), test)
+        without = every_subset(learner(Split(train, labels, bare, 0)), bare)
+        column = subsets(tuple(test.kinds)).index("cxr+note")
+        np.testing.assert_allclose(hidden[:, column], without[:, -1])
 
 
 def test_opponents_find_what_is_there_and_joining_helps(cohorts, opinions):
@@ -98,13 +142,13 @@ def test_opponents_find_what_is_there_and_joining_helps(cohorts, opinions):
     known = ~np.isnan(test.targets[:, 0])
     labels = test.targets[known, 0] > 0.5
     auroc = {
-        name: metrics.auroc(labels, opinion.probabilities[known, 0])
+        name: metrics.auroc(labels, opinion.probabilities[opinion.whole][known, 0])
         for name, opinion in opinions.of.items()
-        if not np.isnan(opinion.probabilities).any()
+        if not np.isnan(opinion.probabilities[opinion.whole]).any()
     }
-    assert min(auroc[name] for name in (MEAN, BOOSTED, EXTRA, ALL)) > 0.7
+    assert min(auroc[name] for name in (MEAN, BOOSTED, EXTRA, THOUSAND, LOGISTIC, ALL)) > 0.7
     assert abs(auroc[ABSENCE] - 0.5) < 0.12
-    alone_on_labs = opinions.of["labs alone"].probabilities[:, 0]
+    alone_on_labs = opinions.of["labs alone"].probabilities["cxr+note+labs"][:, 0]
     rows = known & ~np.isnan(alone_on_labs)
     assert metrics.auroc(test.targets[rows, 0] > 0.5, alone_on_labs[rows]) > 0.65
 
@@ -113,20 +157,23 @@ def test_a_cohort_whose_gaps_tell_the_label_is_found_out():
     train, test = made_up(seed=3, leaky=True), made_up(seed=4, leaky=True)
     train = train.take(~np.isnan(train.targets[:, 0]))
     test = test.take(~np.isnan(test.targets[:, 0]))
-    said = absence(train, train.targets[:, 0] > 0.5, test, 0)
-    assert metrics.auroc(test.targets[:, 0] > 0.5, said) > 0.75
+    for learner in (absence, absence_by_trees):
+        said = every_subset(learner(Split(train, train.targets[:, 0] > 0.5, test, 0)), test)[:, -1]
+        assert metrics.auroc(test.targets[:, 0] > 0.5, said) > 0.75
 
 
-@pytest.mark.parametrize("learner", [alone("cxr"), alone("note"), alone("labs"), boosted_trees, extra_trees, absence])
+EVERY_SORT = [alone("cxr"), alone("note"), alone("labs"), boosted_trees, extra_trees, logistic, absence]
+
+
+@pytest.mark.parametrize("learner", EVERY_SORT)
 def test_a_learner_survives_one_class_and_nobody_with_the_input(cohorts, learner):
     train, test = (cohort.take(np.arange(12)) for cohort in cohorts)
-    said = learner(train, np.ones(12, bool), test, 0)
+    said = every_subset(learner(Split(train, np.ones(12, bool), test, 0)), test)
     assert (said[~np.isnan(said)] == 0).all()
     bare = train.take(np.arange(12))
     bare.present[:] = False
     bare.values["labs"][:] = np.nan
-    said = learner(bare, np.arange(12) < 6, test, 0)
-    assert said.shape == (12,)
+    assert every_subset(learner(Split(bare, np.arange(12) < 6, test, 0)), test).shape == (12, 7)
 
 
 def test_comparison_names_the_winner_on_the_same_cases(cohorts, opinions):
@@ -142,15 +189,44 @@ def test_comparison_names_the_winner_on_the_same_cases(cohorts, opinions):
     assert strong.leak == ""
 
 
+def test_comparison_averages_over_subsets_and_gives_the_silent_the_prevalence(cohorts, opinions):
+    test = cohorts[1]
+    strong = compare(answers_of(test, strength=3.0), opinions, bootstrap=50)[0]
+    assert strong.verdict_over_subsets.startswith(
+        f"severe, averaged over the subsets of inputs: the winner is {OURS}, ahead of {strong.best_over_subsets} by 0."
+    )
+    known = ~np.isnan(test.targets[:, 0])
+    labels, said = test.targets[:, 0] > 0.5, opinions.of["labs alone"].probabilities
+    aurocs = []
+    for subset in subsets(tuple(test.kinds)):
+        rows = known & test.present[:, [list(test.kinds).index(name) for name in subset.split("+")]].any(axis=1)
+        p = np.where(np.isnan(said[subset][:, 0]), opinions.prevalence[:, 0], said[subset][:, 0])
+        aurocs.append(metrics.auroc(labels[rows], p[rows]))
+    assert aurocs[0] == aurocs[1] == 0.5
+    assert strong.over_subsets["labs alone"].value == pytest.approx(np.mean(aurocs))
+
+
+def test_opponents_in_a_space_learn_from_clean_cases_alone_or_say_so(cohorts):
+    train, test = (cohort.take(~np.isnan(cohort.targets[:, 0])) for cohort in cohorts)
+    labels = train.targets[:, 0] > 0.5
+    clean = np.arange(len(train)) % 4 < 2
+    rng = np.random.default_rng(0)
+    spoilt = {  # what a net makes of cases that it has learned by heart, next to what it makes of new ones
+        name: np.where(clean[:, None], rng.normal(size=(len(train), 4)), 9.0 * labels[:, None]) for name in train.kinds
+    }
+    asked = {name: rng.normal(size=(len(test), 4)) for name in test.kinds}
+    told = opponents_in([Space(spoilt, asked, clean)], train, labels, test, 0)
+    assert list(told) == [LATE, HAIM, LINEAR]
+    for one in told.values():
+        assert np.isnan(one.inner[~clean]).all()
+        assert abs(metrics.auroc(labels[clean], one.inner[clean, -1]) - 0.5) < 0.25
+    careless = opponents_in([Space(spoilt, asked, np.zeros(len(train), bool))], train, labels, test, 0)
+    assert list(careless) == [f"{name}{NOT_CLEAN}" for name in (LATE, HAIM, LINEAR)]
+
+
 def test_comparison_finds_cases_by_their_id(cohorts, opinions):
     order = np.random.default_rng(0).permutation(len(opinions.case_ids))
-    halves = [
-        Opinions(
-            tuple(np.array(opinions.case_ids)[rows]),
-            {n: type(o)(o.probabilities[rows], o.flagged[rows]) for n, o in opinions.of.items()},
-        )
-        for rows in np.array_split(order, 2)
-    ]
+    halves = [opinions.rows(rows) for rows in np.array_split(order, 2)]
     answers = answers_of(cohorts[1], strength=1.0)
     assert compare(answers, Opinions.concat(halves), bootstrap=20) == compare(answers, opinions, bootstrap=20)
 

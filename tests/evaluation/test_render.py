@@ -40,9 +40,10 @@ def calibrator(answers):
 
 def opinions_of(answers):
     rng = np.random.default_rng(0)
-    whole = answers.probabilities["cxr+note+labs"]
-    said = {MEAN: np.clip(whole + 0.1 * rng.normal(size=whole.shape), 0, 1), ABSENCE: rng.random(whole.shape)}
-    return Opinions(answers.scores.case_ids, {name: Opinion(p, p > 0.5) for name, p in said.items()})
+    noisy = {s: np.clip(p + 0.1 * rng.normal(size=p.shape), 0, 1) for s, p in answers.probabilities.items()}
+    said = {MEAN: noisy, ABSENCE: {s: rng.random(p.shape) for s, p in noisy.items()}}
+    of = {name: Opinion(p, {s: q > 0.5 for s, q in p.items()}) for name, p in said.items()}
+    return Opinions(answers.scores.case_ids, of, np.full((len(answers.scores), 1), 0.5))
 
 
 def drawn(grid, width):
