@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from clinimm.errors import UnsupportedInput
 from clinimm.io.dicom_codecs import check_syntax
-from clinimm.io.dicom_facts import read_facts, read_flags
+from clinimm.io.dicom_facts import latest, read_facts, read_flags
 from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_planes
 from clinimm.io.dicom_header import Instance, damage_is_named, open_instance, whole
 from clinimm.io.dicom_layout import Layout, check_layout
@@ -131,6 +131,8 @@ def _assemble(
     spacing = _spacing(plane, volume.factor, stack, slices)
     facts = {**first.facts, "window": window.facts(), "inverted": inverted}
     facts |= {"files": len(pieces), "slices": slices, "shrunk_by": volume.factor}
+    facts |= {"missing_slices": stack.missing, "duplicate_slices": stack.duplicates}
+    facts["acquired_at"] = latest(piece.facts["acquired_at"] for piece in pieces)
     flags = [flag for piece in pieces for flag in piece.flags]
     flags += [*plane.flags, *tone.flags, *stack.flags, *volume.flags, *_window_flags(tones, window)]
     return Scan(

@@ -1,6 +1,7 @@
 """What a scan says about its file: plain JSON types, and nothing of the patient."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,24 @@ MOMENTS = (
     ("AcquisitionDate", "AcquisitionTime"),
     ("ContentDate", "ContentTime"),
     ("SeriesDate", "SeriesTime"),
+    ("StudyDate", "StudyTime"),
 )
 MOMENT = re.compile(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?")
+ZONE = re.compile(r"[+-](?:0\d|1[0-4])[0-5]\d")
+
+# The views of CID 4010 that a chest film has, as SNOMED CT and as the older SNOMED RT write them.
+VIEW_CODES = {
+    "272479007": "PA",
+    "R-10214": "PA",
+    "R-40888": "PA",
+    "399348003": "AP",
+    "R-10206": "AP",
+    "399173006": "LL",
+    "R-10236": "LL",
+    "399198007": "RL",
+    "R-10232": "RL",
+    "399067008": "LATERAL",
+}
 
 
 def read_facts(instance: Instance, layout: Layout, plane: Plane) -> dict[str, Any]:
@@ -26,7 +43,7 @@ def read_facts(instance: Instance, layout: Layout, plane: Plane) -> dict[str, An
         "format": "DICOM",
         "dicom_modality": code_text(header, "Modality"),
         "body_part": code_text(header, "BodyPartExamined"),
-        "view": code_text(header, "ViewPosition"),
+        "view": code_text(header, "ViewPosition") or _coded_view(header),
         "photometric": layout.photometric,
         "transfer_syntax": named_uid(str(instance.syntax)),
         "sop_class": named_uid(uid_text(header, "SOPClassUID") or "") or None,
@@ -62,13 +79,32 @@ def read_flags(instance: Instance, layout: Layout) -> tuple[str, ...]:
 
 
 def moment(header: Dataset, date_keyword: str, time_keyword: str | None) -> str | None:
-    """A date, with its time where given, as ISO 8601 without a zone; None where there is none or it is no date."""
+    """A date, with its time where given, as ISO 8601; None where there is none or it is no date. It has an offset from
+    UTC only where the file gives one: at the end of the value, or in Timezone Offset From UTC."""
     date, time = str(header.get(date_keyword) or ""), str((time_keyword and header.get(time_keyword)) or "")
     match = MOMENT.match(date.replace(".", "") + time if time_keyword else date)
     if match is None:
         return None
     day, *clock = match.groups()
+    zone = ZONE.search(date[8:]) or ZONE.fullmatch(str(header.get("TimezoneOffsetFromUTC") or "").strip())
     try:
-        return datetime.strptime(day + "".join(part or "00" for part in clock), "%Y%m%d%H%M%S").isoformat()  # noqa: DTZ007
+        local = datetime.strptime(day + "".join(part or "00" for part in clock), "%Y%m%d%H%M%S").isoformat()  # noqa: DTZ007
     except ValueError:
         return None
+    return local if zone is None else f"{local}{zone.group()[:3]}:{zone.group()[3:]}"
+
+
+def latest(moments: Iterable[str | None]) -> str | None:
+    """The last of the moments that are known. Of some with an offset and some without, which cannot be compared, the
+    first."""
+    known = [datetime.fromisoformat(one) for one in moments if one is not None]
+    if not known:
+        return None
+    comparable = len({one.tzinfo is None for one in known}) == 1
+    return (max(known) if comparable else known[0]).isoformat()
+
+
+def _coded_view(header: Dataset) -> str | None:
+    """The view that a DX file gives as a code."""
+    items = [item for item in header.get("ViewCodeSequence") or [] if isinstance(item, Dataset)]
+    return next((view for item in items if (view := VIEW_CODES.get(str(item.get("CodeValue"))))), None)

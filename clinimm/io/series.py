@@ -28,11 +28,14 @@ class Slice:
 
 @dataclass(frozen=True)
 class Stack:
-    """Which slices make the volume, in order, and how far apart they are (None where the file does not tell)."""
+    """Which slices make the volume, in order, and how far apart they are (None where the file does not tell); how many
+    are `missing` between them, and how many lay where another did."""
 
     order: tuple[int, ...]
     spacing_mm: float | None
     flags: tuple[str, ...]
+    missing: int = 0
+    duplicates: int = 0
 
 
 def stack_slices(slices: Sequence[Slice], where: str, *, drop_duplicates: bool) -> Stack:
@@ -50,8 +53,10 @@ def stack_slices(slices: Sequence[Slice], where: str, *, drop_duplicates: bool) 
     repeats = len(ordered) - len(kept)
     if repeats and not drop_duplicates:
         return Stack(tuple(piece.index for piece in slices), None, ("repeated_positions",))
-    spacing, flags = _spacing([_place(piece) for piece in kept])
-    return Stack(tuple(piece.index for piece in kept), spacing, _counted("duplicate_slice", repeats) + flags)
+    spacing, missing, uneven = _spacing([_place(piece) for piece in kept])
+    flags = _counted("duplicate_slice", repeats) + _counted("gap_in_series", missing)
+    flags += ("irregular_spacing",) * uneven
+    return Stack(tuple(piece.index for piece in kept), spacing, flags, missing, repeats)
 
 
 def _unplaced(slices: Sequence[Slice]) -> Stack:
@@ -81,16 +86,16 @@ def _one_a_place(ordered: Sequence[Slice]) -> list[Slice]:
     return kept
 
 
-def _spacing(places: Sequence[float]) -> tuple[float | None, tuple[str, ...]]:
-    """The median step in mm; a step of 1.5 medians or more is a gap of whole slices, other unevenness is irregular."""
+def _spacing(places: Sequence[float]) -> tuple[float | None, int, bool]:
+    """The median step in mm, the slices missing and whether what is there is uneven: a step of 1.5 medians or more is a
+    gap of whole slices."""
     if len(places) < 2:
-        return None, ()
+        return None, 0, False
     steps = np.diff(places)
     median = float(np.median(steps))
     gaps = steps >= GAP * median
     missing = int(np.sum(np.rint(steps[gaps] / median) - 1)) if gaps.any() else 0
-    uneven = bool((np.abs(steps[~gaps] - median) > IRREGULAR * median).any())
-    return median, _counted("gap_in_series", missing) + (("irregular_spacing",) if uneven else ())
+    return median, missing, bool((np.abs(steps[~gaps] - median) > IRREGULAR * median).any())
 
 
 def _counted(code: str, count: int) -> tuple[str, ...]:

@@ -88,6 +88,9 @@ def test_gaps_duplicates_and_uneven_steps_are_found(
 ) -> None:
     scan = read_scan([write_slice(tmp_path / f"{i}", step, i) for i, step in enumerate(steps)])
     assert scan.flags == flags
+    counted = {code: int(count) for code, _, count in (flag.partition(":") for flag in flags) if count}
+    assert scan.facts["missing_slices"] == counted.get("gap_in_series", 0)
+    assert scan.facts["duplicate_slices"] == counted.get("duplicate_slice", 0)
     assert scan.spacing_mm is not None
     assert scan.spacing_mm[2:] == (() if spacing is None else (pytest.approx(spacing),))
 
