@@ -1,8 +1,10 @@
 """From logits to probabilities that can be believed, per target and per pattern of inputs. n cases, k targets.
 
-A net that lost an input is not as sure as it looks, so each pattern of inputs gets its own Platt line where validation
-has enough cases, the line of all patterns together where it has not, and says which. No torch, no pickle: a calibrator
-is a few numbers and lives in an artifact as JSON."""
+A net that lost an input is not as sure as it looks, and a patient who lacks one is not like a patient whose input was
+hidden: who gets an X-ray is no accident. So each pattern of inputs gets a Platt line of its own, from the cases that
+came with it and, where these are few, from the nearest others: first those that have more, the rest of it hidden, then
+those with as many inputs, then all. A line says which. No torch, no pickle: a calibrator is a few numbers and lives in
+an artifact as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,8 +18,8 @@ from scipy.special import expit
 
 from clinimm.bootstrap import patient_weights
 from clinimm.errors import ArtifactError, TrainingError
-from clinimm.platt import fit_lines, fit_offsets
-from clinimm.scores import Scores, columns, subsets
+from clinimm.platt import fit_offsets, fit_parted
+from clinimm.scores import Scores, columns, members, subsets
 
 FEWEST_FOR_PATTERN, FEWEST_FOR_POOLED = 20, 2  # cases of the rarer class
 FEWEST_RESAMPLES = 20
@@ -25,22 +27,30 @@ DEFAULT_THRESHOLD = 0.5
 
 
 class Level(StrEnum):
-    """What a probability was calibrated on, best first."""
+    """What a probability was calibrated on, best first. Cases that came with the pattern count in all but the last,
+    and may part from the others as far as they give reason to: see `platt.fit_parted`."""
 
+    OWN = "own"  # cases that came with just this pattern: enough of them, and those below beside them
     PATTERN = "pattern"  # cases that have all inputs of this pattern, their others hidden
+    COUNT = "count"  # cases that came with as many inputs
     POOLED = "pooled"  # all cases, as they came
     SHIFT = "shift"  # too few of a class for a slope: only the mean is set to the prevalence
     IDENTITY = "identity"  # no labeled case at all: the net's own word
 
 
+_NEAR = (Level.OWN, Level.PATTERN, Level.COUNT)
+
+
 @dataclass(frozen=True)
 class Fit:
-    """probability = sigmoid(slope * logit + offset). `resampled` holds (slope, offset) for draws of the patients."""
+    """probability = sigmoid(slope * logit + offset). `resampled` holds (slope, offset) for draws of the patients; `own`
+    of the `cases` came with just the pattern that it is for."""
 
     level: Level
     slope: float
     offset: float
     cases: int
+    own: int
     positives: int
     resampled: tuple[tuple[float, float], ...]
 
@@ -139,18 +149,29 @@ class Calibrator:
 
 
 def _fit_target(scores: Scores, target: str, sensitivity: float, bootstrap: int, seed: int) -> TargetCalibration:
-    usable = scores.known(target) & scores.answered(scores.whole)
-    pooled = _Sample.of(scores, scores.whole, target, usable)
-    fits = {"": pooled.fit(pooled.best_level(), bootstrap, seed)}
+    came = _Sample.came(scores, target)
+    pooled = came.fit(came.best_level(), bootstrap, seed)
+    fits = {}
     for pattern in subsets(scores.modalities):
-        complete = scores.present[:, columns(pattern, scores.modalities)].all(axis=1)
-        sample = _Sample.of(scores, pattern, target, usable & complete)
-        if sample.fewest >= FEWEST_FOR_PATTERN:
-            fits[pattern] = sample.fit(Level.PATTERN, bootstrap, seed)
-    calibration = TargetCalibration(Threshold(DEFAULT_THRESHOLD, None, None), fits.pop(""), fits)
+        level, sample = _nearest(scores, target, pattern, came)
+        if level in _NEAR or (level is Level.POOLED and sample.own.any()):
+            fits[pattern] = sample.fit(level, bootstrap, seed)
+    calibration = TargetCalibration(Threshold(DEFAULT_THRESHOLD, None, None), pooled, fits)
+    usable = scores.known(target) & scores.answered(scores.whole)
     names = np.asarray(scores.patterns(scores.whole), dtype=object)[usable]
-    probabilities = Calibrator({target: calibration}).apply(pooled.logits[:, None], tuple(names))[:, 0]
-    return TargetCalibration(highest_threshold(pooled.labels, probabilities, sensitivity), calibration.pooled, fits)
+    probabilities = Calibrator({target: calibration}).apply(came.logits[:, None], tuple(names))[:, 0]
+    return TargetCalibration(highest_threshold(came.labels, probabilities, sensitivity), calibration.pooled, fits)
+
+
+def _nearest(scores: Scores, target: str, pattern: str, came: "_Sample") -> tuple[Level, "_Sample"]:
+    """The best level that has enough cases, and its sample; the level of all cases where none has."""
+    masked = _Sample.masked(scores, target, pattern)
+    if masked.fewest >= FEWEST_FOR_PATTERN:
+        return (Level.OWN if masked.fewest_own >= FEWEST_FOR_PATTERN else Level.PATTERN), masked
+    alike = _Sample.came(scores, target, pattern, size=len(members(pattern)))
+    if alike.fewest >= FEWEST_FOR_PATTERN:
+        return Level.COUNT, alike
+    return came.best_level(), _Sample.came(scores, target, pattern)
 
 
 def highest_threshold(
@@ -169,23 +190,43 @@ def highest_threshold(
 
 @dataclass(frozen=True)
 class _Sample:
-    """The labeled cases that one line is fit on."""
+    """The labeled cases that one line is fit on; `own` are those that came with just the pattern it is for."""
 
     logits: Float[np.ndarray, " n"]
     labels: Bool[np.ndarray, " n"]
+    own: Bool[np.ndarray, " n"]
     patient_ids: tuple[str, ...]
 
     @staticmethod
-    def of(scores: Scores, subset: str, target: str, rows: Bool[np.ndarray, " n"]) -> "_Sample":
+    def came(scores: Scores, target: str, pattern: str = "", size: int | None = None) -> "_Sample":
+        """Cases as they came: those with `size` inputs, or all."""
+        inputs = scores.present.sum(axis=1)
+        rows = np.asarray(inputs > 0 if size is None else inputs == size)
+        return _Sample._of(scores, target, scores.whole, pattern, rows)
+
+    @staticmethod
+    def masked(scores: Scores, target: str, pattern: str) -> "_Sample":
+        """Cases that have all inputs of `pattern`, their others hidden."""
+        rows = scores.present[:, columns(pattern, scores.modalities)].all(axis=1)
+        return _Sample._of(scores, target, pattern, pattern, rows)
+
+    @staticmethod
+    def _of(scores: Scores, target: str, subset: str, pattern: str, rows: Bool[np.ndarray, " n"]) -> "_Sample":
+        chosen = np.flatnonzero(rows & scores.known(target))
         j = scores.target_names.index(target)
-        logits = scores.logits[subset][rows, j].astype(np.float64)
-        ids = tuple(patient_id for patient_id, row in zip(scores.patient_ids, rows, strict=True) if row)
-        return _Sample(logits, scores.targets[rows, j] > 0.5, ids)
+        own = np.asarray(scores.patterns(scores.whole), dtype=object)[chosen] == pattern
+        logits = scores.logits[subset][chosen, j].astype(np.float64)
+        ids = tuple(scores.patient_ids[i] for i in chosen)
+        return _Sample(logits, scores.targets[chosen, j] > 0.5, np.asarray(own, dtype=bool), ids)
 
     @property
     def fewest(self) -> int:
         """Cases of the rarer class."""
         return int(min(self.labels.sum(), (~self.labels).sum()))
+
+    @property
+    def fewest_own(self) -> int:
+        return int(min((self.labels & self.own).sum(), (~self.labels & self.own).sum()))
 
     def best_level(self) -> Level:
         if self.fewest >= FEWEST_FOR_POOLED:
@@ -193,15 +234,19 @@ class _Sample:
         return Level.SHIFT if len(self.labels) else Level.IDENTITY
 
     def fit(self, level: Level, bootstrap: int, seed: int) -> Fit:
-        cases, positives = len(self.labels), int(self.labels.sum())
+        counts = len(self.labels), int(self.own.sum()), int(self.labels.sum())
         if level is Level.IDENTITY:
-            return Fit(level, 1.0, 0.0, cases, positives, ())
-        fit = fit_offsets if level is Level.SHIFT else fit_lines
-        slope, offset = fit(self.logits, self.labels, np.ones((1, cases)))[0]
+            return Fit(level, 1.0, 0.0, *counts, ())
+        slope, offset = self._lines(level, np.ones((1, len(self.labels))))[0]
         draws = np.concatenate(list(patient_weights(self.patient_ids, resamples=bootstrap, seed=seed)))
         yes, total = draws @ self.labels, draws.sum(axis=1)
-        lines = fit(self.logits, self.labels, draws[(yes > 0) & (yes < total)])
-        return Fit(level, float(slope), float(offset), cases, positives, tuple(_short(a, b) for a, b in lines))
+        lines = self._lines(level, draws[(yes > 0) & (yes < total)])
+        return Fit(level, float(slope), float(offset), *counts, tuple(_short(a, b) for a, b in lines))
+
+    def _lines(self, level: Level, weights: Float[np.ndarray, "r n"]) -> Float[np.ndarray, "r 2"]:
+        if level is Level.SHIFT:
+            return fit_offsets(self.logits, self.labels, weights)
+        return fit_parted(self.logits, self.labels, weights, self.own)
 
 
 def _short(slope: float, offset: float) -> tuple[float, float]:

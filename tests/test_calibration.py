@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.special import expit
 
 from clinimm.calibration import Calibrator, Level, highest_threshold
 from clinimm.errors import ArtifactError, TrainingError
-from clinimm.platt import SMALLEST_SLOPE, fit_lines, fit_offsets
+from clinimm.platt import SMALLEST_SLOPE, fit_lines, fit_offsets, fit_parted
 from clinimm.scores import Scores, subsets
 
 NAMES = ("cxr", "labs")
@@ -41,11 +42,18 @@ def few(labels, logits=None):
     return Scores(ids, ids, ("ill",), ("cxr",), targets, np.ones((n, 1), bool), {"cxr": logits[:, None]})
 
 
+def came(patterns):
+    """Cases that came with these patterns, every other one ill."""
+    present = np.array([[name in pattern.split("+") for name in NAMES] for pattern in patterns])
+    scores = validation(n=len(patterns))
+    return replace(scores, present=present, targets=(np.arange(len(patterns)) % 2).astype(float)[:, None])
+
+
 def test_each_pattern_recovers_the_line_it_was_made_with():
     ill = fitted(validation()).targets["ill"]
     for pattern, (slope, offset) in LINES.items():
         fit = ill.patterns[pattern]
-        assert fit.level is Level.PATTERN
+        assert fit.level is Level.OWN
         assert fit.slope == pytest.approx(slope, rel=0.15)
         assert fit.offset == pytest.approx(offset, abs=0.15)
 
@@ -98,12 +106,46 @@ def test_shift_meets_the_smoothed_prevalence():
 
 
 def test_every_fallback_is_reached_and_named():
-    assert fitted(few([0] * 22 + [1] * 20)).level("ill", "cxr") is Level.PATTERN
+    assert fitted(few([0] * 22 + [1] * 20)).level("ill", "cxr") is Level.OWN
     assert fitted(few([0] * 22 + [1] * 19)).level("ill", "cxr") is Level.POOLED
     assert fitted(few([0] * 12 + [1])).level("ill", "cxr") is Level.SHIFT
     assert fitted(few([0] * 12)).level("ill", "cxr") is Level.SHIFT
     assert fitted(few([None] * 3)).level("ill", "cxr") is Level.IDENTITY
     assert fitted(few([0] * 22 + [1] * 20)).level("ill", "never seen") is Level.POOLED
+    assert fitted(came(["cxr+labs"] * 50)).level("ill", "labs") is Level.PATTERN
+    assert fitted(came(["cxr"] * 50 + ["labs"] * 10)).level("ill", "labs") is Level.COUNT
+
+
+def test_who_came_without_an_input_is_not_who_had_it_hidden():
+    """The ill are spared the laboratory: a film without labs means more illness than the same film with them hidden."""
+    scores = validation(n=3000, seed=4)
+    rng = np.random.default_rng(0)
+    ill = scores.targets[:, 0] > 0.5
+    present = np.stack([np.ones(3000, bool), rng.random(3000) < np.where(ill, 0.6, 0.97)], axis=1)
+    train, test = slice(0, 1000), slice(1000, None)
+    part = [replace(
+        scores, present=present[rows], targets=scores.targets[rows], case_ids=scores.case_ids[rows],
+        patient_ids=scores.patient_ids[rows], logits={name: values[rows] for name, values in scores.logits.items()},
+    ) for rows in (train, test)]  # fmt: skip
+    only = ~part[1].present[:, 1]
+    shown = fitted(part[0]).apply(part[1].logits["cxr"], ["cxr"] * len(only))[only, 0]
+    hidden = fitted(replace(part[0], targets=np.where(part[0].present[:, 1:], part[0].targets, np.nan)))
+    naive = hidden.apply(part[1].logits["cxr"], ["cxr"] * len(only))[only, 0]
+    rate = part[1].targets[only, 0].mean()
+    assert abs(shown.mean() - rate) < 0.05 < abs(naive.mean() - rate)
+
+
+def test_own_cases_part_from_the_others_only_as_far_as_they_give_reason_to():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=2000)
+    own = np.arange(2000) < 1000
+    labels = rng.random(2000) < expit(logits + 1.5 * own)
+    offsets = []
+    for kept in (0, 5, 1000):
+        rows = ~own | (np.arange(2000) < kept)
+        offsets.append(fit_parted(logits[rows], labels[rows], np.ones((1, rows.sum())), own[rows])[0, 1])
+    assert offsets[0] == pytest.approx(0, abs=0.15)
+    assert offsets[0] < offsets[1] < offsets[2] == pytest.approx(1.5, abs=0.15)
 
 
 def test_no_labels_leave_the_logit_alone_and_give_no_interval():

@@ -18,7 +18,9 @@ NOT_FOR_DIAGNOSIS = (
 )
 FEW_POSITIVES = 100
 MEANINGS = {
-    Level.PATTERN: "cases with these inputs",
+    Level.OWN: "cases that came with just these inputs, and with more",
+    Level.PATTERN: "cases with these inputs and more",
+    Level.COUNT: "cases with as many inputs",
     Level.POOLED: "all cases together",
     Level.SHIFT: "mean set to the prevalence only",
     Level.IDENTITY: "not calibrated",
