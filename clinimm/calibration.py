@@ -207,7 +207,7 @@ class _Sample:
     @staticmethod
     def masked(scores: Scores, target: str, pattern: str) -> "_Sample":
         """Cases that have all inputs of `pattern`, their others hidden."""
-        rows = scores.present[:, columns(pattern, scores.modalities)].all(axis=1)
+        rows = np.asarray(scores.present[:, columns(pattern, scores.modalities)].all(axis=1))
         return _Sample._of(scores, target, pattern, pattern, rows)
 
     @staticmethod

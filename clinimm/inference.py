@@ -94,7 +94,11 @@ class Predictor:
         logits = output.logits.double().cpu().numpy()
         targets = self._abstained(reason) if reason else self._calibrated(logits, pattern)
         levels = {self.calibrator.level(name, pattern) for name in self.config.target_names}
-        flags = () if reason or levels <= {Level.OWN, Level.PATTERN} else (f"calibration:{max(levels, key=list(Level).index)}",)
+        flags = (
+            ()
+            if reason or levels <= {Level.OWN, Level.PATTERN}
+            else (f"calibration:{max(levels, key=list(Level).index)}",)
+        )
         return Prediction(
             case_id=batch.case_ids[0],
             artifact=self.digest,

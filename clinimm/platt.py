@@ -26,7 +26,7 @@ def fit_lines(logits: Logits, labels: Labels, weights: Weights) -> Lines:
     z = (logits - center) / scale
     targets = _smoothed(labels, weights)
     start = np.zeros((len(weights), 2))
-    lines = _logistic(np.stack([z, np.ones_like(z)], axis=1), np.zeros_like(z), targets, weights, start)
+    lines = logistic(np.stack([z, np.ones_like(z)], axis=1), np.zeros_like(z), targets, weights, start)
     lines = np.stack([lines[:, 0] / scale, lines[:, 1] - lines[:, 0] * center / scale], axis=1)
     flat = lines[:, 0] < SMALLEST_SLOPE
     lines[flat] = fit_offsets(logits, labels, weights[flat], slope=SMALLEST_SLOPE)
@@ -45,7 +45,7 @@ def fit_parted(logits: Logits, labels: Labels, weights: Weights, own: Labels) ->
     x = np.stack([z, np.ones_like(z), z * own, own.astype(np.float64)], axis=1)
     hold = np.array([0.0, 0.0, SLOPE_HOLD, OFFSET_HOLD])
     start = np.zeros((len(weights), 4))
-    found = _logistic(x, np.zeros_like(z), _smoothed(labels, weights), weights, start, hold)
+    found = logistic(x, np.zeros_like(z), _smoothed(labels, weights), weights, start, hold)
     slopes = (found[:, 0] + found[:, 2]) / scale
     lines = np.stack([slopes, found[:, 1] + found[:, 3] - slopes * center], axis=1)
     flat = slopes < SMALLEST_SLOPE
@@ -57,7 +57,7 @@ def fit_offsets(logits: Logits, labels: Labels, weights: Weights, *, slope: floa
     """The offset of each row of weights under a given slope: mean probability meets the smoothed prevalence."""
     targets = _smoothed(labels, weights)
     start = np.zeros((len(weights), 1))
-    offsets = _logistic(np.ones((len(logits), 1)), slope * logits, targets, weights, start)
+    offsets = logistic(np.ones((len(logits), 1)), slope * logits, targets, weights, start)
     return np.concatenate([np.full_like(offsets, slope), offsets], axis=1)
 
 
@@ -67,7 +67,7 @@ def _smoothed(labels: Labels, weights: Weights) -> Float[np.ndarray, "r n"]:
     return np.where(labels, (yes + 1) / (yes + 2), 1 / (no + 2))
 
 
-def _logistic(
+def logistic(
     x: Float[np.ndarray, "n p"],
     offset: Logits,
     targets: Float[np.ndarray, "r n"],
