@@ -86,8 +86,9 @@ def compare(answers: Answers, opinions: Opinions, *, bootstrap: int = 1000, seed
     """One comparison per target. The opinions must hold every case of the answers, in any order."""
     theirs = in_order(answers, opinions)
     everyone = {OURS: _ours(answers), **theirs.of}
+    always = {OURS: answers.probabilities, **theirs.always()}
     targets = answers.scores.target_names
-    return tuple(_comparison(answers, everyone, theirs.prevalence, target, bootstrap, seed) for target in targets)
+    return tuple(_comparison(answers, everyone, always, target, bootstrap, seed) for target in targets)
 
 
 def in_order(answers: Answers, opinions: Opinions) -> Opinions:
@@ -108,14 +109,14 @@ def _ours(answers: Answers) -> Opinion:
 def _comparison(
     answers: Answers,
     everyone: dict[str, Opinion],
-    prevalence: Float[np.ndarray, "n k"],
+    always: dict[str, dict[str, Float[np.ndarray, "n k"]]],
     target: str,
     bootstrap: int,
     seed: int,
 ) -> Comparison:
     judged = partial(_row, answers, target, bootstrap=bootstrap, seed=seed)
     against = partial(_gain, answers, target, everyone[OURS], bootstrap=bootstrap, seed=seed)
-    over_subsets, subset_gains = _averaged(answers, everyone, prevalence, target, bootstrap=bootstrap, seed=seed)
+    over_subsets, subset_gains = _averaged(answers, always, target, bootstrap=bootstrap, seed=seed)
     return Comparison(
         target=target,
         rows=tuple(judged(name, opinion) for name, opinion in everyone.items()),
@@ -153,8 +154,7 @@ def _judged(
 
 def _averaged(
     answers: Answers,
-    everyone: dict[str, Opinion],
-    prevalence: Float[np.ndarray, "n k"],
+    always: dict[str, dict[str, Float[np.ndarray, "n k"]]],
     target: str,
     *,
     bootstrap: int,
@@ -165,10 +165,10 @@ def _averaged(
     ids = [patient_id for patient_id, row in zip(answers.scores.patient_ids, known, strict=True) if row]
     labels = answers.scores.targets[known, j] > 0.5
     asked = {subset: answers.scores.answered(subset)[known] for subset in answers.scores.logits}
-    means = {}
-    for name, opinion in everyone.items():
-        told = {s: _filled(opinion.probabilities[s][known, j], prevalence[known, j]) for s in asked}
-        means[name] = partial(_mean_auroc, labels, told, asked)
+    means = {
+        name: partial(_mean_auroc, labels, {subset: one[subset][known, j] for subset in asked}, asked)
+        for name, one in always.items()
+    }
     values = patient_bootstrap(means, ids, resamples=bootstrap, seed=seed)
     gains = tuple(
         Gain(
@@ -181,10 +181,6 @@ def _averaged(
         if name != OURS
     )
     return values, gains
-
-
-def _filled(p: Float[np.ndarray, " n"], prevalence: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    return np.where(np.isnan(p), prevalence, p)
 
 
 def _mean_auroc(

@@ -79,6 +79,13 @@ class Opinions:
         ids = tuple(self.case_ids[i] for i in index)
         return Opinions(ids, {name: one.rows(index) for name, one in self.of.items()}, self.prevalence[index])
 
+    def always(self) -> dict[str, dict[str, Float[np.ndarray, "n k"]]]:
+        """The probabilities of each opponent by subset, the prevalence where it has no answer."""
+        return {
+            name: {subset: np.where(np.isnan(p), self.prevalence, p) for subset, p in opinion.probabilities.items()}
+            for name, opinion in self.of.items()
+        }
+
     @staticmethod
     def concat(parts: Sequence["Opinions"]) -> "Opinions":
         """The folds of a cross-validation. An opponent that is not in every fold is left out."""
