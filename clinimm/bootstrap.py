@@ -32,6 +32,11 @@ class Estimate:
     resamples: int
     dropped: int
 
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0
+
     def record(self) -> dict[str, Any]:
         interval = None if self.low is None else [rounded(self.low), rounded(self.high)]
         return {"value": rounded(self.value), "interval": interval, "dropped": self.dropped}

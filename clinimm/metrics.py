@@ -160,6 +160,8 @@ def _by_level(
     ordered = scores[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
     sorted_weights, truth = weights[:, order], labels[order]
+    if len(starts) == len(ordered):  # no two scores are equal: nothing to sum, which is most of the time this takes
+        return ordered, sorted_weights * truth, sorted_weights * ~truth
     yes = np.add.reduceat(sorted_weights * truth, starts, axis=1)
     return ordered[starts], yes, np.add.reduceat(sorted_weights, starts, axis=1) - yes
 

@@ -114,6 +114,7 @@ def _row(
         answers.probabilities[subset][rows, j],
         answers.flagged[subset][rows, j],
         _chosen(answers.scores.patient_ids, rows),
+        covered=answers.covered[subset][rows, j] if answers.covered else None,
         bootstrap=bootstrap,
         seed=seed,
     )

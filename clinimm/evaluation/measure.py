@@ -9,14 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinimm import metrics
-from clinimm.bootstrap import Estimate, patient_bootstrap
+from clinimm.bootstrap import Estimate, Statistic, Values, Weights, patient_bootstrap
 
 METRICS = ("auroc", "auprc", "brier", "ece", "sensitivity", "specificity")
+COVERAGE = "coverage"
+"""The share of cases whose conformal set holds the truth: measured where a model gives sets."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """`estimates` has every one of METRICS; sensitivity and specificity are at the threshold set on validation."""
+    """`estimates` has every one of METRICS, and COVERAGE where the model gives sets; sensitivity and specificity are at
+    the threshold set on validation."""
 
     name: str
     cases: int
@@ -36,11 +39,25 @@ def measure(
     flagged: Bool[np.ndarray, " n"],
     patient_ids: Sequence[str],
     *,
+    covered: Bool[np.ndarray, " n"] | None = None,
     bootstrap: int,
     seed: int,
 ) -> Row:
-    """Every metric of these answers, all intervals on the same draws of patients."""
-    statistics = {
+    """Every metric of these answers, all intervals on the same draws of patients. `covered` says whose conformal set
+    holds the truth."""
+    measured = statistics(labels, probabilities, flagged, covered)
+    estimates = patient_bootstrap(measured, patient_ids, resamples=bootstrap, seed=seed)
+    return Row(name, len(labels), len(set(patient_ids)), int(labels.sum()), estimates)
+
+
+def statistics(
+    labels: Bool[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, " n"],
+    flagged: Bool[np.ndarray, " n"],
+    covered: Bool[np.ndarray, " n"] | None = None,
+) -> dict[str, Statistic]:
+    """Each metric of these answers, still open to the weights of the cases."""
+    found: dict[str, Statistic] = {
         "auroc": partial(metrics.weighted_auroc, labels, probabilities),
         "auprc": partial(metrics.weighted_auprc, labels, probabilities),
         "brier": partial(metrics.weighted_brier, labels, probabilities),
@@ -48,8 +65,13 @@ def measure(
         "sensitivity": partial(metrics.weighted_sensitivity, labels, flagged),
         "specificity": partial(metrics.weighted_specificity, labels, flagged),
     }
-    estimates = patient_bootstrap(statistics, patient_ids, resamples=bootstrap, seed=seed)
-    return Row(name, len(labels), len(set(patient_ids)), int(labels.sum()), estimates)
+    return found if covered is None else found | {COVERAGE: partial(weighted_share, covered)}
+
+
+def weighted_share(held: Bool[np.ndarray, " n"], weights: Weights) -> Values:
+    """The share of cases of which something holds; NaN where no case has weight."""
+    total = weights.sum(axis=1)
+    return np.divide(weights @ held, total, out=np.full(len(weights), np.nan), where=total > 0)
 
 
 @dataclass(frozen=True)
@@ -67,4 +89,4 @@ class Gain:
     @property
     def clear(self) -> bool:
         """Whether the interval leaves out zero."""
-        return self.auroc.low is not None and self.auroc.high is not None and self.auroc.low * self.auroc.high > 0
+        return self.auroc.clear
