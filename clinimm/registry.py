@@ -83,12 +83,11 @@ class Registry:
         standing = _standing(self.history())
         return standing[-1] if standing else None
 
-    def promotion(self) -> Entry | None:
-        """The entry that let the current artifact in."""
+    def promotion(self, digest: str) -> Entry | None:
+        """The entry that let an artifact in; None if it never was, or was rolled back since."""
         entries = self.history()
-        standing = _standing(entries)
-        let_in = [e for e in entries if e.verdict == "promoted" and standing and e.digest == standing[-1]]
-        return let_in[-1] if let_in else None
+        let_in = [entry for entry in entries if entry.verdict == "promoted" and entry.digest == digest]
+        return let_in[-1] if digest in _standing(entries) else None
 
     def place(self, digest: str) -> Path:
         """The directory of a promoted artifact."""
@@ -112,11 +111,14 @@ class Registry:
 
     def promote(
         self, artifact: Path, digest: str, *, verify: Callable[[Path], str], evaluation: Mapping[str, Any],
-        manifest: str, by: str | None = None, note: str = "",
+        manifest: str, expected: str | None, by: str | None = None, note: str = "",
     ) -> Entry:  # fmt: skip
-        """Takes a copy of the artifact in and lets it answer. `verify` gives a directory's digest once all of its
-        hashes were checked; it is asked about the copy."""
+        """Takes a copy of the artifact in and lets it answer in the place of `expected`, which it was judged against.
+        `verify` gives a directory's digest once all of its hashes were checked; it is asked about the copy.
+
+        Raises ArtifactError if another artifact answers by now, or this one already."""
         with self._writing() as entries:
+            self._check_expected(entries, expected, digest)
             if not self.place(digest).exists():
                 self._take_in(artifact, digest, verify)
             elif verify(self.place(digest)) != digest:
@@ -175,6 +177,17 @@ class Registry:
         )
         return entry
 
+    def _check_expected(self, entries: Sequence[Entry], expected: str | None, digest: str) -> None:
+        current = next(reversed(_standing(entries)), None)
+        if current == digest:
+            raise ArtifactError("is what answers already", where=digest)
+        if current != expected:
+            raise ArtifactError(
+                "another artifact answers than the one the candidate was judged against",
+                where=str(self.directory),
+                mend="judge it again",
+            )
+
     def _take_in(self, artifact: Path, digest: str, verify: Callable[[Path], str]) -> None:
         place = self.place(digest)
         building = place.with_name(f".{digest}.building")
@@ -205,6 +218,18 @@ class Registry:
 
     def _broken(self, what: str) -> ArtifactError:
         return ArtifactError(what, where=str(self.directory), mend="restore the registry from a backup")
+
+
+def digest_of(artifact: Path) -> str:
+    """What an artifact's directory says its digest is; its files are not checked. Raises ArtifactError."""
+    try:
+        return hashlib.sha256((artifact / "manifest.json").read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(
+            "cannot be read",
+            where=str(artifact / "manifest.json"),
+            mend="give the directory that `clinimm train` wrote",
+        ) from error
 
 
 def _standing(entries: Sequence[Entry]) -> list[str]:

@@ -10,7 +10,15 @@ from clinimm.errors import ClinimmError
 cli = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Data = Annotated[Path | None, typer.Option(help="Folder of files and, by default, of the SQLite database.")]
-Artifact = Annotated[Path | None, typer.Option(help="Directory of the trained model, as `clinimm train` writes it.")]
+Registry = Annotated[
+    Path | None, typer.Option(help="Folder that `clinimm promote` keeps: its current artifact answers.")
+]
+Unpromoted = Annotated[
+    bool | None, typer.Option("--allow-unpromoted", help="Let an --artifact answer that was not promoted.")
+]
+Artifact = Annotated[
+    Path | None, typer.Option(help="Directory of one artifact, instead of the registry's current one.")
+]
 Database = Annotated[
     str | None, typer.Option("--database-url", help="postgresql://... ; SQLite in --data if not given.")
 ]
@@ -28,7 +36,9 @@ Vectors = Annotated[str | None, typer.Option(help="How similar cases are searche
 @cli.command()
 def serve(
     data: Data = None,
+    registry: Registry = None,
     artifact: Artifact = None,
+    allow_unpromoted: Unpromoted = None,
     backbone: Backbone = None,
     database_url: Database = None,
     host: Annotated[str | None, typer.Option(help="Address to bind; beyond loopback only with --tokens.")] = None,
@@ -47,7 +57,9 @@ def serve(
     server.serve(
         settings(
             data=data,
+            registry=registry,
             artifact=artifact,
+            allow_unpromoted=allow_unpromoted,
             backbone=backbone,
             database_url=database_url,
             host=host,
@@ -65,7 +77,9 @@ def serve(
 @cli.command()
 def worker(
     data: Data = None,
+    registry: Registry = None,
     artifact: Artifact = None,
+    allow_unpromoted: Unpromoted = None,
     backbone: Backbone = None,
     database_url: Database = None,
     threads: Threads = None,
@@ -82,7 +96,9 @@ def worker(
     workers.run(
         settings(
             data=data,
+            registry=registry,
             artifact=artifact,
+            allow_unpromoted=allow_unpromoted,
             backbone=backbone,
             database_url=database_url,
             threads=threads,

@@ -120,7 +120,9 @@ def _environment(settings: Settings) -> dict[str, str]:
     """The child gets the same settings, by the environment: a command line shows to every user of the machine."""
     given = {
         "DATA": settings.data,
-        "ARTIFACT": settings.model,
+        "REGISTRY": settings.registry,
+        "ARTIFACT": settings.model,  # by name: a promotion while we run must not part the worker from the API
+        "ALLOW_UNPROMOTED": settings.allow_unpromoted,
         "BACKBONE": settings.backbone,
         "DATABASE_URL": settings.database_url,
         "DATABASE_PASSWORD_FILE": settings.database_password_file,

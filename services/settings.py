@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from clinimm.errors import ConfigError
+from clinimm.registry import Entry, Registry, digest_of
 
 MIB = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -29,8 +30,10 @@ class Limits(BaseModel):
 
 
 class Settings(BaseSettings):
-    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on. `backbone` is
-    where the artifact's backbone lies, if the artifact needs one and it has moved.
+    """`data` holds the files and, by default, the SQLite database. `tokens_file` turns authentication on. `registry` is
+    the folder that `clinimm promote` keeps: its current artifact answers, unless `artifact` names another; one that was
+    not promoted there needs `allow_unpromoted`. What answers is settled at the start: restart to take a promotion or a
+    rollback. `backbone` is where the artifact's backbone lies, if the artifact needs one and it has moved.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
     set it alike for the API and its workers."""
 
@@ -39,7 +42,9 @@ class Settings(BaseSettings):
     )
 
     data: Path = Path("clinimm-data")
+    registry: Path | None = None
     artifact: Path | None = None
+    allow_unpromoted: bool = False
     backbone: Path | None = None
     database_url: str = ""
     database_password_file: Path | None = None
@@ -73,10 +78,24 @@ class Settings(BaseSettings):
 
     @property
     def model(self) -> Path:
-        """The artifact's directory. Raises ConfigError where none is named."""
-        if self.artifact is None:
-            raise ConfigError("no model is named", where="--artifact", mend="give the directory of a trained artifact")
-        return self.artifact
+        """The directory of the artifact that answers. Raises ConfigError where none is named, or where it was not
+        promoted, ArtifactError for a registry without one or that was tampered with."""
+        if self.artifact is None and self.registry is None:
+            raise ConfigError(
+                "no model is named", where="--registry", mend="give the folder that `clinimm promote` keeps"
+            )
+        place = self.artifact or Registry(self.registry or Path()).current_place()
+        if self.promotion(digest_of(place)) is None and not self.allow_unpromoted:
+            raise ConfigError(
+                "the artifact was not promoted, or was rolled back",
+                where=str(place),
+                mend="promote it with `clinimm promote` and give --registry, or say --allow-unpromoted",
+            )
+        return place
+
+    def promotion(self, digest: str) -> Entry | None:
+        """The entry of the registry that let an artifact answer; None if there is none."""
+        return None if self.registry is None else Registry(self.registry).promotion(digest)
 
     def check_exposure(self) -> None:
         """Raises ConfigError if anyone on the network could call an API without a token."""

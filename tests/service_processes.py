@@ -50,11 +50,11 @@ class Service:
 
     def __init__(self, command: str, data: Path, artifact: Path, *options: str, **environment: str) -> None:
         self.log = data.parent / f"{command}-{time.monotonic_ns()}.log"
-        settings = {"CLINIMM_DATA": str(data), "CLINIMM_ARTIFACT": str(artifact), "OMP_NUM_THREADS": "1"}
+        settings = {"CLINIMM_DATA": str(data), "CLINIMM_ARTIFACT": str(artifact), "CLINIMM_ALLOW_UNPROMOTED": "true"}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "services.cli", command, *options],
-                env={**os.environ, **settings, **environment},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **settings, **environment},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def registry(tmp_path: Path) -> Registry:
     for name in "ab":
         found.promote(
             artifact(tmp_path / name, name * 64), name * 64,
-            verify=digest_of, evaluation=FOUND, manifest="m" * 64, by="ann", note=name,
+            verify=digest_of, evaluation=FOUND, manifest="m" * 64, by="ann", note=name, expected=found.current(),
         )  # fmt: skip
     found.refuse("c" * 64, evaluation=FOUND, manifest="m" * 64, by="ann")
     return found
@@ -55,7 +55,7 @@ def test_the_last_promoted_answers_and_a_refused_one_does_not(registry: Registry
     assert not registry.place("c" * 64).exists()
     assert [entry.verdict for entry in registry.history()] == ["promoted", "promoted", "refused"]
     assert [entry.previous for entry in registry.history()] == [None, "a" * 64, "b" * 64]
-    promotion = registry.promotion()
+    promotion = registry.promotion("b" * 64)
     assert promotion is not None
     assert (promotion.by, promotion.note) == ("ann", "b")
     assert json.loads((registry.directory / "evaluations" / f"{promotion.evaluation}.json").read_text()) == FOUND
@@ -68,14 +68,29 @@ def test_rollback_goes_back_to_what_answered_before_and_no_further(registry: Reg
     with pytest.raises(ArtifactError, match="nothing to go back to"):
         registry.roll_back(verify=digest_of)
     assert registry.history()[-1].by == "bob"
+    assert registry.promotion("b" * 64) is None
+    assert registry.promotion("a" * 64) is not None
 
 
 def test_what_was_rolled_back_can_be_promoted_again(registry: Registry, tmp_path: Path) -> None:
     registry.roll_back(verify=digest_of)
-    registry.promote(tmp_path / "b", "b" * 64, verify=digest_of, evaluation=FOUND, manifest="m" * 64)
+    again = {"verify": digest_of, "evaluation": FOUND, "manifest": "m" * 64}
+    registry.promote(tmp_path / "b", "b" * 64, **again, expected="a" * 64)
     assert registry.current() == "b" * 64
     registry.roll_back(verify=digest_of)
     assert registry.current() == "a" * 64
+
+
+def test_only_what_the_candidate_was_judged_against_is_replaced(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="another artifact answers"):
+        registry.promote(
+            artifact(tmp_path / "d", "d" * 64), "d" * 64,
+            verify=digest_of, evaluation=FOUND, manifest="m" * 64, expected="a" * 64,
+        )  # fmt: skip
+    with pytest.raises(ArtifactError, match="already"):
+        registry.promote(
+            tmp_path / "b", "b" * 64, verify=digest_of, evaluation=FOUND, manifest="m" * 64, expected="b" * 64
+        )
 
 
 def test_a_damaged_artifact_is_not_gone_back_to(registry: Registry) -> None:
@@ -88,8 +103,9 @@ def test_a_damaged_artifact_is_not_gone_back_to(registry: Registry) -> None:
 def test_a_candidate_that_changes_while_it_is_copied_is_not_let_in(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="changed while"):
         registry.promote(
-            artifact(tmp_path / "d", "e" * 64), "d" * 64, verify=digest_of, evaluation=FOUND, manifest="m" * 64
-        )
+            artifact(tmp_path / "d", "e" * 64), "d" * 64,
+            verify=digest_of, evaluation=FOUND, manifest="m" * 64, expected="b" * 64,
+        )  # fmt: skip
     assert registry.current() == "b" * 64
     assert not registry.place("d" * 64).exists()
 

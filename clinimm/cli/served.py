@@ -32,7 +32,7 @@ def serving(artifact: Path, data: Path) -> Iterator[httpx.Client]:
     """A client of a service of its own, API and worker, on a free port of the loopback. What it logs is in
     `data`/service.log. Raises ClinimmError if it does not start."""
     data.mkdir(parents=True, exist_ok=True)
-    command = ["serve", "--artifact", str(artifact), "--data", str(data), "--port", "0"]
+    command = ["serve", "--artifact", str(artifact), "--allow-unpromoted", "--data", str(data), "--port", "0"]
     with (data / "service.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", "from services.cli import main; main()", *command],

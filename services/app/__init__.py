@@ -37,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     tokens = Tokens.read(settings.tokens_file)
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
-    model = facts.read(settings.model)
+    model = facts.read(settings.model, settings.registry)
     similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.model.width))
 
     @asynccontextmanager

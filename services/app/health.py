@@ -25,13 +25,15 @@ class Alive(BaseModel):
 
 
 class Ready(BaseModel):
-    """`model` is ok while a worker that has it loaded gives signs of life; `waiting` is the queue's length."""
+    """`model` is ok while a worker that has it loaded gives signs of life; `waiting` is the queue's length. `promoted`
+    says whether the model passed the gate of `clinimm promote`."""
 
     ready: bool
     database: Word
     model: Word
     queue: Word
     waiting: int
+    promoted: bool
 
 
 @open_router.get("/healthz")
@@ -45,6 +47,7 @@ def readyz(request: Request) -> Response:
     """Whether a case sent now would be answered."""
     settings = request.app.state.settings
     database: Database = request.app.state.database
+    promoted = request.app.state.model.promotion is not None
     try:
         with database.read() as session:
             waiting = state.waiting(session)
@@ -52,7 +55,8 @@ def readyz(request: Request) -> Response:
                 sa.select(sa.func.max(WorkerRow.seen_at)).where(WorkerRow.model == request.app.state.model.digest)
             )
     except SQLAlchemyError:
-        return _told(Ready(ready=False, database="failing", model="failing", queue="failing", waiting=0))
+        words: dict[str, Word] = dict.fromkeys(("database", "model", "queue"), "failing")
+        return _told(Ready(ready=False, waiting=0, promoted=promoted, **words))
     lives = seen is not None and now() - seen < timedelta(seconds=settings.lease_seconds)
     has_room = waiting < settings.queue_limit
     return _told(
@@ -62,6 +66,7 @@ def readyz(request: Request) -> Response:
             model="ok" if lives else "failing",
             queue="ok" if has_room else "failing",
             waiting=waiting,
+            promoted=promoted,
         )
     )
 

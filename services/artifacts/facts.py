@@ -9,29 +9,36 @@ from typing import Any
 
 from clinimm.config import Config, parse
 from clinimm.errors import ArtifactError
+from clinimm.registry import Entry, Registry
 from clinimm.types import Modality
 
 
 @dataclass(frozen=True)
 class Model:
-    """`digest` names the artifact: the SHA-256 of its manifest, which names every file of it."""
+    """`digest` names the artifact: the SHA-256 of its manifest, which names every file of it. `promotion` is what let
+    it answer, None where it was not promoted."""
 
     digest: str
     config: Config
     metrics: Mapping[str, Any]
     card: str
+    promotion: Entry | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
         return self.config.modalities()
 
 
-def read(directory: Path) -> Model:
-    """Raises ArtifactError if a part is missing or is not JSON, ConfigError if its config is not one of ours."""
+def read(directory: Path, registry: Path | None = None) -> Model:
+    """What the artifact says of itself, and what the registry, if there is one, says of it.
+
+    Raises ArtifactError if a part is missing or is not JSON, ConfigError if its config is not one of ours."""
     manifest = _bytes(directory / "manifest.json")
     config = parse(_json(directory / "config.json"), where=str(directory / "config.json"))
     card = _bytes(directory / "card.md").decode("utf-8", "replace")
-    return Model(hashlib.sha256(manifest).hexdigest(), config, _json(directory / "metrics.json"), card)
+    digest = hashlib.sha256(manifest).hexdigest()
+    promotion = None if registry is None else Registry(registry).promotion(digest)
+    return Model(digest, config, _json(directory / "metrics.json"), card, promotion)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from clinimm.registry import Entry
 from clinimm.types import Analyte, Modality
 from services.artifacts.facts import Model
 from services.settings import Limits
@@ -25,8 +26,19 @@ class ModalityOut(BaseModel):
     analytes: list[AnalyteOut]
 
 
+class PromotionOut(BaseModel):
+    """When the artifact was let in, in the place of which other; `evaluation` and `manifest` are the hashes of what was
+    found and of the test set's manifest, as the registry keeps them."""
+
+    at: str
+    previous: str | None
+    evaluation: str | None
+    manifest: str | None
+
+
 class ModelOut(BaseModel):
-    """`metrics` are those of the artifact's own test; `card` is its model card, in Markdown."""
+    """`metrics` are those of the artifact's own test; `card` is its model card, in Markdown. `promotion` is null for a
+    model that was not promoted and answers all the same because the operator said so."""
 
     digest: str
     name: str
@@ -34,6 +46,7 @@ class ModelOut(BaseModel):
     modalities: list[ModalityOut]
     metrics: dict[str, Any]
     card: str
+    promotion: PromotionOut | None
 
 
 class Models(BaseModel):
@@ -62,7 +75,12 @@ def shown(model: Model) -> ModelOut:
         modalities=[shown_modality(modality) for modality in model.modalities],
         metrics=dict(model.metrics),
         card=model.card,
+        promotion=None if model.promotion is None else _shown_promotion(model.promotion),
     )
+
+
+def _shown_promotion(entry: Entry) -> PromotionOut:
+    return PromotionOut(at=entry.at, previous=entry.previous, evaluation=entry.evaluation, manifest=entry.manifest)
 
 
 def _shown_analyte(analyte: Analyte) -> AnalyteOut:

@@ -86,7 +86,7 @@ def settings(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Se
     """Of an API on SQLite."""
     (tmp_path / "data").mkdir()
     shutil.copy(migrated_sqlite, tmp_path / "data" / "clinimm.db")
-    return Settings(data=tmp_path / "data", artifact=described_model)
+    return Settings(data=tmp_path / "data", artifact=described_model, allow_unpromoted=True)
 
 
 @pytest.fixture
@@ -99,5 +99,7 @@ def api(settings: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def either_api(database_url: str, described_model: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     """An API on each kind of database, without a worker."""
-    with running_api(Settings(data=tmp_path, artifact=described_model, database_url=database_url)) as client:
+    with running_api(
+        Settings(data=tmp_path, artifact=described_model, allow_unpromoted=True, database_url=database_url)
+    ) as client:
         yield client

@@ -28,7 +28,7 @@ def door(
     """One API for all that is only refused."""
     data = tmp_path_factory.mktemp("door")
     shutil.copy(migrated_sqlite, data / "clinimm.db")
-    with running_api(Settings(data=data, artifact=described_model)) as client:
+    with running_api(Settings(data=data, artifact=described_model, allow_unpromoted=True)) as client:
         yield client
 
 
@@ -193,7 +193,10 @@ def test_json_depth_has_a_limit(settings: Settings) -> None:
 def test_database_that_is_away_is_503_and_comes_back(postgres_url: str, described_model: Path, tmp_path: Path) -> None:
     name = f"away_{uuid.uuid4().hex[:8]}"
     settings = Settings(
-        data=tmp_path, artifact=described_model, database_url=new_database(postgres_url, name, "clinimm_template")
+        data=tmp_path,
+        artifact=described_model,
+        allow_unpromoted=True,
+        database_url=new_database(postgres_url, name, "clinimm_template"),
     )
     server = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
     with running_api(settings) as api, server.connect() as operator:

@@ -81,7 +81,7 @@ def settings_on(ground: str, request: pytest.FixtureRequest, model: Path, folder
         url = request.getfixturevalue("emptied_postgres_url")
     else:
         (folder / "clinimm.db").write_bytes(request.getfixturevalue("migrated_sqlite").read_bytes())
-    return Settings(data=folder, artifact=model, database_url=url, vectors=vectors)
+    return Settings(data=folder, artifact=model, allow_unpromoted=True, database_url=url, vectors=vectors)
 
 
 @pytest.fixture(params=GROUND)
