@@ -19,7 +19,7 @@ from scipy.special import expit
 from clinimm.bootstrap import patient_weights
 from clinimm.errors import ArtifactError, TrainingError
 from clinimm.platt import fit_offsets, fit_parted
-from clinimm.scores import Scores, columns, members, subsets
+from clinimm.scores import Scores, members, subsets
 
 FEWEST_FOR_PATTERN, FEWEST_FOR_POOLED = 20, 2  # cases of the rarer class
 FEWEST_RESAMPLES = 20
@@ -207,17 +207,15 @@ class _Sample:
     @staticmethod
     def masked(scores: Scores, target: str, pattern: str) -> "_Sample":
         """Cases that have all inputs of `pattern`, their others hidden."""
-        rows = np.asarray(scores.present[:, columns(pattern, scores.modalities)].all(axis=1))
-        return _Sample._of(scores, target, pattern, pattern, rows)
+        return _Sample._of(scores, target, pattern, pattern, scores.has(pattern))
 
     @staticmethod
     def _of(scores: Scores, target: str, subset: str, pattern: str, rows: Bool[np.ndarray, " n"]) -> "_Sample":
         chosen = np.flatnonzero(rows & scores.known(target))
         j = scores.target_names.index(target)
-        own = np.asarray(scores.patterns(scores.whole), dtype=object)[chosen] == pattern
         logits = scores.logits[subset][chosen, j].astype(np.float64)
         ids = tuple(scores.patient_ids[i] for i in chosen)
-        return _Sample(logits, scores.targets[chosen, j] > 0.5, np.asarray(own, dtype=bool), ids)
+        return _Sample(logits, scores.targets[chosen, j] > 0.5, scores.came(pattern)[chosen], ids)
 
     @property
     def fewest(self) -> int:

@@ -74,6 +74,14 @@ class Scores:
     def patterns(self, subset: str) -> tuple[str, ...]:
         return patterns(self.present, subset, self.modalities)
 
+    def has(self, pattern: str) -> Bool[np.ndarray, " n"]:
+        """Which cases have all inputs of `pattern`, and maybe more."""
+        return np.asarray(self.present[:, columns(pattern, self.modalities)].all(axis=1))
+
+    def came(self, pattern: str) -> Bool[np.ndarray, " n"]:
+        """Which cases came with just the inputs of `pattern`."""
+        return self.has(pattern) & (self.present.sum(axis=1) == len(members(pattern)))
+
     def known(self, target: str) -> Bool[np.ndarray, " n"]:
         """Which cases have a label for `target`."""
         return ~np.isnan(self.targets[:, self.target_names.index(target)])

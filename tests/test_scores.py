@@ -24,6 +24,13 @@ def test_a_case_is_answered_from_what_is_left_of_it():
     assert scores().patterns(scores().whole) == ("cxr+note+labs", "cxr", "note")
 
 
+def test_who_came_with_a_pattern_has_it_and_no_more():
+    assert scores().has("cxr").tolist() == [True, True, False]
+    assert scores().came("cxr").tolist() == [False, True, False]
+    assert scores().came(scores().whole).tolist() == [True, False, False]
+    assert not scores().came("").any()
+
+
 def test_an_unknown_label_is_not_known():
     assert scores().known("ill").tolist() == [True, True, False]
 
