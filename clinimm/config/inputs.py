@@ -39,6 +39,10 @@ class Resampler(Section):
     heads: int = Field(4, ge=1)
 
 
+MaxAge = Annotated[float | None, Field(gt=0)]
+"""Hours before the index time: what was acquired earlier than that is stale, and not used."""
+
+
 class Encoder(Section):
     """Which net encodes a modality. "backbone" is the tower of the run's backbone. `pretrained` is a local directory
     (text) or safetensors file (image); `options` go to the net's constructor."""
@@ -104,12 +108,14 @@ class ImageInput(Picture):
     mean: float = 0.5
     std: float = Field(0.25, gt=0)
     augment: bool = True
+    max_age_hours: MaxAge = None
     guard: Guard = Guard()
     encoder: Encoder
 
 
 class TextInput(Written):
     kind: Literal["text"] = "text"
+    max_age_hours: MaxAge = None
     guard: Watch = Watch()
     encoder: Encoder
 
@@ -132,6 +138,7 @@ class TabularInput(Section):
     kind: Literal["tabular"] = "tabular"
     time_column: str | None = None
     analytes: tuple[AnalyteColumn, ...]
+    max_age_hours: MaxAge = None
     guard: Watch = Watch()
     encoder: Encoder
 

@@ -4,30 +4,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinimm.config import Config, ImageInput, TextInput
+from clinimm.data.clock import Clock
 from clinimm.data.note_door import NoteDoor
 from clinimm.data.panel_door import PanelDoor
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.prepare import AnyDoor, Preparer
 from clinimm.io.labs import check_units
 from clinimm.io.sandbox import Sandbox
-from clinimm.types import Case, Measurements, Modality, Note
+from clinimm.types import Case, Input, Measurements, Modality, Note
 
 
 def fit_preparer(config: Config, cases: Sequence[Case], sandbox: Sandbox) -> Preparer:
     """A preparer fitted on the training cases alone. Raises ConfigError, or TrainingError if an input has no case."""
     doors = {m.name: _fit(config, m, cases, sandbox) for m in config.modalities()}
-    return Preparer(doors, config.target_names)
+    return Preparer(doors, config.target_names, max_ages(config))
 
 
 def recorded_preparer(config: Config, record: Mapping[str, Any], sandbox: Sandbox) -> Preparer:
     """The preparer whose `record()` this is."""
     doors = {m.name: _recorded(config, m, record[m.name], sandbox) for m in config.modalities()}
-    return Preparer(doors, config.target_names)
+    return Preparer(doors, config.target_names, max_ages(config))
+
+
+def max_ages(config: Config) -> dict[str, float | None]:
+    """The hours that each input may be old."""
+    return {name: section.max_age_hours for name, section in config.inputs.items()}
+
+
+def _timely(case: Case, name: str, max_age_hours: float | None) -> Input | None:
+    """The input, unless a stated time forbids its use: what may not be used is not learned from either."""
+    given = case.inputs.get(name)
+    clock = Clock(case.index_time, max_age_hours)
+    return None if given is None or clock.stated(given.acquired_at).refused else given
 
 
 def _fit(config: Config, modality: Modality, cases: Sequence[Case], sandbox: Sandbox) -> AnyDoor:
     section = config.inputs[modality.name]
-    given = [case.inputs[modality.name] for case in cases if modality.name in case.inputs]
+    given = [_timely(case, modality.name, section.max_age_hours) for case in cases]
     if isinstance(section, ImageInput):
         return PictureDoor(modality, sandbox, section.window, section.mean, section.std)
     if isinstance(section, TextInput):

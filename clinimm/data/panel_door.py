@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from clinimm.data.quality import QUALITIES, panel_quality
-from clinimm.data.seen import Age, Seen
+from clinimm.data.quality.panel import PANEL, panel_quality
+from clinimm.data.seen import Seen
 from clinimm.errors import UnsupportedInput
 from clinimm.io.labs import canonical
-from clinimm.types import Kind, Measurements, Modality
+from clinimm.types import Measurements, Modality
 
 _NORMAL_IQR = 1.349  # interquartile range of the standard normal distribution
 
@@ -42,7 +42,7 @@ class PanelDoor:
     def record(self) -> dict[str, Any]:
         return {"center": self.center.tolist(), "scale": self.scale.tolist()}
 
-    def see(self, given: Measurements, age: Age) -> Seen:
+    def see(self, given: Measurements) -> Seen:
         """asinh((value - center) / scale): 0 at the training median, linear near it, logarithmic far out. Raises
         InputError `no_usable_value` if no analyte of the model is left."""
         panel = canonical(given.values, self.modality.analytes)
@@ -52,14 +52,12 @@ class PanelDoor:
             raise UnsupportedInput("no_usable_value", f"no value of the panel can be used ({reasons or 'none given'})")
         values = np.where(known, np.arcsinh((panel.values - self.center) / self.scale), 0.0)
         refused = len({m.name for m in given.values} & {a.name for a in self.modality.analytes}) - int(known.sum())
-        quality = panel_quality(int(known.sum()), refused, len(known), age)
+        quality = panel_quality(int(known.sum()), refused, len(known))
         return Seen(torch.tensor(values, dtype=torch.float32), torch.tensor(known), quality, panel.flags)
 
     def blank(self) -> Seen:
         length = len(self.center)
-        return Seen(
-            torch.zeros(length), torch.zeros(length, dtype=torch.bool), torch.zeros(len(QUALITIES[Kind.TABULAR]))
-        )
+        return Seen(torch.zeros(length), torch.zeros(length, dtype=torch.bool), torch.zeros(len(PANEL)))
 
 
 def _spread(column: Float64[np.ndarray, " n"]) -> float:

@@ -1,5 +1,6 @@
 """Films and volumes: file -> windowed pixels -> the model's grid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,15 +9,40 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clinimm.data.picture import onto_grid, place
-from clinimm.data.quality import QUALITIES, picture_quality
-from clinimm.data.seen import Age, Seen
-from clinimm.errors import DamagedInput, UnsupportedInput
+from clinimm.data.picture import Placement, onto_grid, place
+from clinimm.data.quality.picture import PICTURE, picture_quality
+from clinimm.data.seen import Seen
+from clinimm.errors import InputError, UnsupportedInput
 from clinimm.io.sandbox import Sandbox
-from clinimm.types import ImageFile, Kind, Modality
+from clinimm.types import ImageFile, Modality
 
 _BLANK = 1e-4  # standard deviation, in [0, 1], under which a picture shows nothing
 _ENOUGH = 4  # stored pixels a side of the grid that are worth keeping for its averages
+
+
+@dataclass(frozen=True)
+class Look:
+    """A picture read: `stored` in [0, 1] within its crop, `pixels` the same on the model's grid, where it stands as
+    `placement` says; what its file tells, and the reader's flags."""
+
+    stored: Float[Tensor, "h w *d"]
+    pixels: Float[Tensor, "1 ..."]
+    placement: Placement
+    facts: Mapping[str, Any]
+    flags: tuple[str, ...]
+
+    @property
+    def shown(self) -> Float[Tensor, "h w *d"]:
+        """What of the grid shows the picture: all but the padding."""
+        placed = self.placement
+        inside = (slice(start, start + n) for start, n in zip(placed.offset, placed.resized, strict=True))
+        return self.pixels[0][tuple(inside)]
+
+    @property
+    def blank(self) -> InputError | None:
+        if float(self.shown.std(correction=0)) >= _BLANK:
+            return None
+        return InputError("blank", "the picture is of one color", mend="send it again")
 
 
 @dataclass(frozen=True)
@@ -29,13 +55,23 @@ class PictureDoor:
     mean: float = 0.5
     std: float = 0.25
 
-    def see(self, given: ImageFile, age: Age) -> Seen:
-        """Standardized pixels. Raises InputError: what the reader says, `wrong_dimensions` or `blank_image`."""
-        pixels, flags = self.pixels(given)
-        return Seen((pixels - self.mean) / self.std, None, picture_quality(pixels, age), flags)
+    def see(self, given: ImageFile) -> Seen:
+        """Standardized pixels; a picture of one color is seen and refused. Raises InputError: what the reader says, or
+        `wrong_dimensions`."""
+        look = self.look(given)
+        quality = picture_quality(look.shown, look.stored, look.facts)
+        values = (look.pixels - self.mean) / self.std
+        return Seen(values, None, quality, look.flags, look.facts.get("acquired_at"), look.blank)
 
     def pixels(self, given: ImageFile) -> tuple[Float[Tensor, "1 ..."], tuple[str, ...]]:
-        """Pixels in [0, 1] on the model's grid, (1, h, w[, d]), and the reader's flags."""
+        """Pixels in [0, 1] on the model's grid, (1, h, w[, d]), and the reader's flags. Raises InputError as `see`
+        does, and `blank`."""
+        look = self.look(given)
+        if look.blank is not None:
+            raise look.blank
+        return look.pixels, look.flags
+
+    def look(self, given: ImageFile) -> Look:
         size = self.modality.shape[1:]
         scan = self.sandbox.read(given.paths, self.window, at_least=_ENOUGH * max(size))
         if scan.pixels.ndim != len(size):
@@ -45,13 +81,13 @@ class PictureDoor:
                 mend="send one frame for a film, a series for a volume",
             )
         stored = torch.from_numpy(np.ascontiguousarray(scan.pixels))
-        pixels = onto_grid(stored, place(tuple(stored.shape), size, given.crop)).clamp(0, 1)
-        if float(pixels.std()) < _BLANK:
-            raise DamagedInput("blank_image", "the picture is of one color", mend="send it again")
-        return pixels, scan.flags
+        placement = place(tuple(stored.shape), size, given.crop)
+        pixels = onto_grid(stored, placement).clamp(0, 1)
+        within = tuple(slice(s, s + n) for s, n in zip(placement.start, placement.extent, strict=True))
+        return Look(stored[within], pixels, placement, scan.facts, scan.flags)
 
     def blank(self) -> Seen:
-        return Seen(torch.zeros(self.modality.shape), None, torch.zeros(len(QUALITIES[Kind.IMAGE])))
+        return Seen(torch.zeros(self.modality.shape), None, torch.zeros(len(PICTURE)))
 
     def record(self) -> dict[str, Any]:
         return {}

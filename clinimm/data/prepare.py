@@ -4,17 +4,18 @@ What cannot be used becomes absent with a named reason; nothing is guessed and n
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from clinimm.batch import Batch, ModalityBatch
+from clinimm.data.clock import LATE, Age, Clock
 from clinimm.data.note_door import NoteDoor
 from clinimm.data.panel_door import PanelDoor
 from clinimm.data.picture_door import PictureDoor
-from clinimm.data.quality import age_of
+from clinimm.data.quality import QUALITIES
+from clinimm.data.quality.age import AGE, age_quality
 from clinimm.data.seen import Seen
 from clinimm.errors import DamagedInput, InputError
 from clinimm.types import Case, ImageFile, Input, InputState, Measurements, Modality, Note, Status
@@ -24,10 +25,12 @@ AnyDoor = PictureDoor | NoteDoor | PanelDoor
 
 @dataclass(frozen=True)
 class Preparer:
-    """One door per modality, in the config's order, and the names of the targets."""
+    """One door per modality, in the config's order, the names of the targets, and the hours that an input may be old:
+    None, or no entry, for any age."""
 
     doors: Mapping[str, AnyDoor]
     targets: tuple[str, ...]
+    max_age_hours: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -58,37 +61,60 @@ class Preparer:
     def _part(self, door: AnyDoor, name: str, case: Case) -> ModalityBatch:
         given = case.inputs.get(name)
         if given is None:
-            absent = case.absent.get(name, InputState(Status.ABSENT, "not_provided"))
-            return _batch_of_one(door.blank(), absent)
+            return _unseen(door, case.absent.get(name, InputState(Status.ABSENT, "not_provided")))
+        clock = Clock(case.index_time, self.max_age_hours.get(name))
+        stated = clock.stated(given.acquired_at)
+        if stated.refused is not None:
+            return _unseen(door, _aged(stated.refused, stated))
         try:
-            seen = _look(door, given, case)
-        except DamagedInput as error:
-            return _batch_of_one(door.blank(), InputState(Status.UNREADABLE, error.code, error.what))
+            seen = _look(door, given)
         except InputError as error:
-            return _batch_of_one(door.blank(), InputState(Status.REJECTED, error.code, error.what))
-        return _batch_of_one(seen, InputState(Status.PRESENT, flags=seen.flags))
+            return _unseen(door, _refusal(error))
+        told = clock.told(seen.acquired_at)
+        if given.acquired_at is None:
+            return _judged(door, seen, told)
+        contradicted = ("acquired_later_than_stated",) * (told.refused == LATE)
+        return _judged(door, seen, replace(stated, flags=stated.flags + contradicted))
 
 
-def _look(door: AnyDoor, given: Input, case: Case) -> Seen:
-    _check_time(given.acquired_at, case.index_time)
-    age = age_of(given.acquired_at, case.index_time)
+def _look(door: AnyDoor, given: Input) -> Seen:
     match door, given:
         case PictureDoor(), ImageFile():
-            return door.see(given, age)
+            return door.see(given)
         case NoteDoor(), Note():
-            return door.see(given, age)
+            return door.see(given)
         case PanelDoor(), Measurements():
-            return door.see(given, age)
+            return door.see(given)
     raise InputError("wrong_kind", f"{type(given).__name__} where the model takes {door.modality.kind}")
 
 
-def _check_time(acquired_at: datetime | None, index_time: datetime | None) -> None:
-    if acquired_at is None or index_time is None:
-        return
-    if (acquired_at.tzinfo is None) != (index_time.tzinfo is None):
-        raise InputError("time_zone", "one of acquisition and index time has an offset, the other none")
-    if acquired_at > index_time:
-        raise InputError("after_index_time", "acquired after the time the question is about")
+def _judged(door: AnyDoor, seen: Seen, age: Age) -> ModalityBatch:
+    """What was seen, if neither its age nor its quality forbids its use."""
+    if age.refused is not None:
+        return _unseen(door, _aged(age.refused, age))
+    quality = torch.cat([seen.quality, age_quality(age.days)])
+    measured = dict(zip(QUALITIES[door.modality.kind], (round(q, 6) for q in quality.tolist()), strict=True))
+    flags = seen.flags + age.flags
+    if seen.refused is not None:
+        return _unseen(door, replace(_refusal(seen.refused), flags=flags, quality=measured))
+    state = InputState(Status.PRESENT, flags=flags, quality=measured)
+    return _batch_of_one(replace(seen, quality=quality), state)
+
+
+def _refusal(error: InputError) -> InputState:
+    status = Status.UNREADABLE if isinstance(error, DamagedInput) else Status.REJECTED
+    return InputState(status, error.code, error.what)
+
+
+def _aged(state: InputState, age: Age) -> InputState:
+    """The state with the age that was found, where one was."""
+    return state if age.days is None else replace(state, quality={AGE[0]: round(age.days, 6)})
+
+
+def _unseen(door: AnyDoor, state: InputState) -> ModalityBatch:
+    """Exactly zero where nothing is used, whatever was there."""
+    blank = door.blank()
+    return _batch_of_one(replace(blank, quality=torch.cat([blank.quality, torch.zeros(len(AGE))])), state)
 
 
 def _batch_of_one(seen: Seen, state: InputState) -> ModalityBatch:

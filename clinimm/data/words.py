@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from clinimm.errors import ConfigError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-_PADS = ("[PAD]", "<pad>")
+_PADS, _UNKNOWNS, _MASKS = ("[PAD]", "<pad>"), ("[UNK]", "<unk>"), ("[MASK]", "<mask>")
 _DIGITS = (*string.digits, *(f"##{digit}" for digit in string.digits))
 _FEWEST = 2  # times a word must occur
 
@@ -86,5 +86,15 @@ def pad_id(tokenizer: Tokenizer) -> int:
 def special_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     """Ids of pieces that stand for no word: padding, start, end."""
     added = tokenizer.get_added_tokens_decoder()
-    unknown = {tokenizer.token_to_id(name) for name in ("[UNK]", "<unk>", "[MASK]", "<mask>")}
-    return tuple(sorted(int(i) for i, token in added.items() if token.special and i not in unknown))
+    spared = {*unknown_ids(tokenizer), *_ids(tokenizer, _MASKS)}
+    return tuple(sorted(int(i) for i, token in added.items() if token.special and i not in spared))
+
+
+def unknown_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Ids of the piece that stands for any word the tokenizer does not know; none where every word can be spelled."""
+    return _ids(tokenizer, _UNKNOWNS)
+
+
+def _ids(tokenizer: Tokenizer, names: Iterable[str]) -> tuple[int, ...]:
+    found = (tokenizer.token_to_id(name) for name in names)
+    return tuple(int(i) for i in found if i is not None)
