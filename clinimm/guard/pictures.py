@@ -17,7 +17,7 @@ from torch import Tensor
 from clinimm.guard.classes import Classes, odds
 from clinimm.guard.examples import OFF_VIEW, Examples, examples
 from clinimm.guard.features import features, views
-from clinimm.guard.judgement import Judgement, Thresholds
+from clinimm.guard.judgement import Judgement, Scale, Thresholds
 from clinimm.guard.subspace import Standard, Subspace
 
 NOT_LIKE_TRAINING = "not_like_training"
@@ -27,42 +27,33 @@ REASONS = {
 }  # fmt: skip
 FEWEST = 16  # valid pictures to learn from
 _DENSITY, _CLASSIFIER, _RIDGE = 96, 160, 1e-3
-_INSIDE = -1.0  # how valid one score may call a picture to make up for the other
 _CHUNK = 128
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Both scores of a picture, each of order one. `middle` and `reach` are their median on valid pictures that it
-    was not fitted on, and how far their 95th percentile lies above."""
+    """Both scores of a picture, each on a scale of its own."""
 
     standard: Standard
     density: Subspace
     coordinates: Subspace
     classes: Classes
-    middle: Float[Tensor, " 2"]
-    reach: Float[Tensor, " 2"]
 
     @staticmethod
     def fit(known: Examples, rows: Bool[Tensor, " n"]) -> "Scorer":
-        """From these rows of the examples; not yet to scale."""
+        """From these rows of the examples."""
         kinds = known.kinds[rows]
         standard = Standard.fit(known.features[rows][kinds == 0])
         seen = standard(known.features[rows])
         coordinates = Subspace.fit(seen, _CLASSIFIER)
         classes = Classes.fit(coordinates.whitened(seen), kinds, known.names, _RIDGE)
-        return Scorer(
-            standard, Subspace.fit(seen[kinds == 0], _DENSITY), coordinates, classes, torch.zeros(2), torch.ones(2)
-        )
+        return Scorer(standard, Subspace.fit(seen[kinds == 0], _DENSITY), coordinates, classes)
 
     def raw(self, seen: Float[Tensor, "b f"]) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b k"]]:
-        """Distance and odds, not to scale, and the log probability of each kind."""
+        """Distance and odds, and the log probability of each kind."""
         standard = self.standard(seen)
         kinds = self.classes.log_probabilities(self.coordinates.whitened(standard))
         return torch.stack([self.density.distance(standard), odds(kinds)], dim=1), kinds
-
-    def scaled(self, raw: Float[Tensor, "b 2"]) -> Float[Tensor, "b 2"]:
-        return ((raw - self.middle) / self.reach).clamp(min=_INSIDE)
 
 
 @dataclass(frozen=True)
@@ -70,6 +61,7 @@ class PictureGuard:
     """Judges pictures in [0, 1]; `mean` and `std` are what the model's pixels were standardized with."""
 
     scorer: Scorer
+    scale: Scale
     thresholds: Thresholds
     mean: float
     std: float
@@ -92,9 +84,8 @@ class PictureGuard:
         for fold in folds[valid].unique():
             held_out = (folds == fold) & valid
             raw[held_out] = Scorer.fit(known, fold_of != fold).raw(known.features[: len(values)][held_out])[0]
-        scorer = _to_scale(Scorer.fit(known, torch.ones(len(fold_of), dtype=torch.bool)), raw[valid])
-        references = scorer.scaled(raw[valid]).sum(1)
-        return PictureGuard(scorer, Thresholds.fit(references, flags, blocks), mean, std)
+        scorer, scale = Scorer.fit(known, torch.ones(len(fold_of), dtype=torch.bool)), Scale.fit(raw[valid])
+        return PictureGuard(scorer, scale, Thresholds.fit(scale(raw[valid]).sum(1), flags, blocks), mean, std)
 
     def judge(self, values: Float[Tensor, "b 1 ..."]) -> tuple[Judgement, ...]:
         """One verdict per picture, whatever stands beside it."""
@@ -103,7 +94,7 @@ class PictureGuard:
 
     def _judge(self, values: Float[Tensor, "b 1 ..."]) -> list[Judgement]:
         raw, kinds = self.scorer.raw(features(views(values * self.std + self.mean)))
-        scores = self.scorer.scaled(raw)
+        scores = self.scale(raw)
         return [
             self.thresholds.judge(float(score.sum()), self._reasons(score, kind))
             for score, kind in zip(scores, kinds, strict=True)
@@ -122,42 +113,23 @@ class PictureGuard:
         s = self.scorer
         return {
             "standard.mean": s.standard.mean, "standard.scale": s.standard.scale,
-            **_subspace_state("density", s.density), **_subspace_state("coordinates", s.coordinates),
+            **s.density.state("density"), **s.coordinates.state("coordinates"),
             "classes.weight": s.classes.weight, "classes.bias": s.classes.bias,
-            "middle": s.middle, "reach": s.reach, "references": self.thresholds.references,
+            **self.scale.state(), "references": self.thresholds.references,
         }  # fmt: skip
 
     def record(self) -> dict[str, Any]:
         """All that is not an array, as JSON types."""
-        return {
-            "kinds": list(self.scorer.classes.kinds), "flag": self.thresholds.flag, "block": self.thresholds.block,
-            "mean": self.mean, "std": self.std,
-        }  # fmt: skip
+        kinds = list(self.scorer.classes.kinds)
+        return {"kinds": kinds, "mean": self.mean, "std": self.std, **self.thresholds.record()}
 
     @staticmethod
     def restore(state: Mapping[str, Tensor], record: Mapping[str, Any]) -> "PictureGuard":
         """The guard whose state and record these are, to the last bit."""
         scorer = Scorer(
             Standard(state["standard.mean"], state["standard.scale"]),
-            _subspace("density", state), _subspace("coordinates", state),
+            Subspace.restore("density", state), Subspace.restore("coordinates", state),
             Classes(tuple(record["kinds"]), state["classes.weight"], state["classes.bias"]),
-            state["middle"], state["reach"],
         )  # fmt: skip
-        thresholds = Thresholds(state["references"], float(record["flag"]), float(record["block"]))
-        return PictureGuard(scorer, thresholds, float(record["mean"]), float(record["std"]))
-
-
-def _to_scale(scorer: Scorer, raw: Float[Tensor, "n 2"]) -> Scorer:
-    middle = raw.median(dim=0).values
-    reach = (raw.quantile(0.95, dim=0) - middle).clamp(min=1e-3)
-    return Scorer(scorer.standard, scorer.density, scorer.coordinates, scorer.classes, middle, reach)
-
-
-def _subspace_state(name: str, of: Subspace) -> dict[str, Tensor]:
-    return {
-        f"{name}.mean": of.mean, f"{name}.axes": of.axes, f"{name}.variances": of.variances, f"{name}.rest": of.rest,
-    }  # fmt: skip
-
-
-def _subspace(name: str, state: Mapping[str, Tensor]) -> Subspace:
-    return Subspace(*(state[f"{name}.{part}"] for part in ("mean", "axes", "variances", "rest")))
+        thresholds = Thresholds.restore(state["references"], record)
+        return PictureGuard(scorer, Scale.restore(state), thresholds, float(record["mean"]), float(record["std"]))

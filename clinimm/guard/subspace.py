@@ -3,6 +3,7 @@
 Source: Tipping & Bishop 1999, Probabilistic Principal Component Analysis: the distance is Mahalanobis' under the
 covariance whose d largest variances are kept and whose others are set to their mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _CUT = 8.0  # standardized features beyond it say nothing more
+_ARRAYS = ("mean", "axes", "variances", "rest")
 _FLOOR = 1e-2  # the least standard deviation of a feature: what never varied in training may vary a little
 
 
@@ -58,6 +60,14 @@ class Subspace:
         along = self.coordinates(rows).square()
         beside = ((rows - self.mean).square().sum(1) - along.sum(1)).clamp(min=0)
         return (((along / self.variances).sum(1) + beside / self.rest) / rows.shape[1] + 1e-6).log()
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Its arrays, each under the name and a part of its own."""
+        return {f"{name}.{part}": getattr(self, part) for part in _ARRAYS}
+
+    @staticmethod
+    def restore(name: str, state: Mapping[str, Tensor]) -> "Subspace":
+        return Subspace(*(state[f"{name}.{part}"] for part in _ARRAYS))
 
 
 def _main_directions(
