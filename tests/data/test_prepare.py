@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from pydicom import dcmread
 
 from clinimm.batch import Batch
 from clinimm.config import Config
@@ -16,6 +18,7 @@ from clinimm.data.cohort import read_cohort
 from clinimm.data.doors import fit_preparer, recorded_preparer
 from clinimm.data.picture import onto_grid, place
 from clinimm.data.prepare import Preparer, prepare_all
+from clinimm.data.quality import QUALITIES
 from clinimm.io.sandbox import Sandbox
 from clinimm.types import Case, ImageFile, Measurement, Measurements, Note, Status
 
@@ -81,6 +84,113 @@ def test_an_input_from_after_the_question_is_refused(cases: list[Case], preparer
     late = replace(note, acquired_at=case.index_time + timedelta(minutes=1))
     state = preparer.prepare(replace(case, inputs=dict(case.inputs) | {"note": late})).modalities["note"].states[0]
     assert (state.status, state.reason) == (Status.REJECTED, "after_index_time")
+
+
+def retold(film: ImageFile, path: Path, at: datetime) -> ImageFile:
+    """The film with another time in its header, and none stated beside it."""
+    made = dcmread(film.paths[0])
+    made.AcquisitionDate = made.ContentDate = made.SeriesDate = made.StudyDate = at.strftime("%Y%m%d")
+    made.AcquisitionTime = made.ContentTime = made.SeriesTime = made.StudyTime = at.strftime("%H%M%S")
+    made.save_as(path)
+    return ImageFile((path,))
+
+
+@pytest.mark.parametrize(("minutes", "reason", "flags"), [(1, "after_index_time", ()), (-90, "", ())])
+def test_a_film_that_only_its_header_dates_is_held_to_the_same_clock(
+    cases: list[Case], preparer: Preparer, tmp_path: Path, minutes: int, reason: str, flags: tuple[str, ...]
+) -> None:
+    case, film = whole(cases), whole(cases).inputs["cxr"]
+    assert case.index_time is not None
+    assert isinstance(film, ImageFile)
+    dated = retold(film, tmp_path / "film.dcm", case.index_time + timedelta(minutes=minutes))
+    part = preparer.prepare(replace(case, inputs={"cxr": dated})).modalities["cxr"]
+    (state,) = part.states
+    assert (state.reason, state.flags) == (reason, flags)
+    if reason:
+        assert state.status is Status.REJECTED
+        assert not part.values.any()
+        assert not part.quality.any()
+    else:
+        assert state.quality["age_days"] == pytest.approx(90 / 24 / 60, abs=1e-3)
+
+
+def test_a_header_that_contradicts_the_stated_time_is_named(
+    cases: list[Case], preparer: Preparer, tmp_path: Path
+) -> None:
+    case, film = whole(cases), whole(cases).inputs["cxr"]
+    assert case.index_time is not None
+    assert isinstance(film, ImageFile)
+    dated = retold(film, tmp_path / "film.dcm", case.index_time + timedelta(days=2))
+    stated = replace(dated, acquired_at=case.index_time - timedelta(hours=1))
+    (state,) = preparer.prepare(replace(case, inputs={"cxr": stated})).modalities["cxr"].states
+    assert (state.status, state.flags) == (Status.PRESENT, ("acquired_later_than_stated",))
+
+
+def test_a_stale_input_is_not_used_and_says_how_old_it_is(cases: list[Case], preparer: Preparer) -> None:
+    case = whole(cases)
+    assert case.index_time is not None
+    strict = replace(preparer, max_age_hours={"labs": 48.0})
+    old = replace(case.inputs["labs"], acquired_at=case.index_time - timedelta(days=3))
+    batch = strict.prepare(replace(case, inputs=dict(case.inputs) | {"labs": old}))
+    part = batch.modalities["labs"]
+    (state,) = part.states
+    assert batch.present.tolist() == [[True, True, False]]
+    assert (state.status, state.reason, state.quality) == (Status.STALE, "stale", {"age_days": 3.0})
+    assert state.detail == "3 days old, at most 48 hours are allowed"
+    assert not part.values.any()
+    assert not part.quality.any()
+
+
+def test_the_limits_of_age_are_the_configs(tiny_config: Config, cases: list[Case]) -> None:
+    inputs = dict(tiny_config.inputs)
+    inputs["note"] = inputs["note"].model_copy(update={"max_age_hours": 6.0})
+    config = tiny_config.model_copy(update={"inputs": inputs})
+    fitted = fit_preparer(config, cases, Sandbox())
+    assert fitted.max_age_hours == {"cxr": None, "note": 6.0, "labs": None}
+    assert recorded_preparer(config, fitted.record(), Sandbox()).max_age_hours == fitted.max_age_hours
+
+
+def test_nothing_is_learned_from_what_may_not_be_used(tiny_config: Config, cases: list[Case]) -> None:
+    def moved(case: Case) -> Case:
+        shift = {name: replace(one, acquired_at=case.index_time + timedelta(1)) for name, one in case.inputs.items()}
+        return replace(case, inputs={name: shift[name] for name in case.inputs})
+
+    late = [moved(case) for case in cases if case.index_time is not None][: len(cases) // 2]
+    kept = cases[len(cases) // 2 :]
+    with_late, without = (fit_preparer(tiny_config, chosen, Sandbox()) for chosen in ([*late, *kept], kept))
+    assert with_late.record() == without.record()
+
+
+def test_what_was_measured_is_told_of_what_is_used(cases: list[Case], preparer: Preparer) -> None:
+    batch = preparer.prepare(whole(cases))
+    for modality in preparer.modalities:
+        part = batch.modalities[modality.name]
+        names = QUALITIES[modality.kind]
+        assert tuple(part.states[0].quality) == names
+        assert part.quality[0].tolist() == pytest.approx(list(part.states[0].quality.values()), abs=1e-6)
+        assert part.quality[0, -1] == 0
+
+
+@pytest.mark.parametrize(("shade", "shape"), [(0, (40, 40)), (128, (40, 30)), (255, (1, 1))])
+def test_a_picture_of_one_color_is_measured_and_rejected(
+    preparer: Preparer, tmp_path: Path, shade: int, shape: tuple[int, int]
+) -> None:
+    path = tmp_path / "blank.png"
+    Image.new("L", shape, shade).save(path)
+    batch = preparer.prepare(Case("c", "p", {"cxr": ImageFile((path,))}))
+    (state,) = batch.modalities["cxr"].states
+    assert (state.status, state.reason) == (Status.REJECTED, "blank")
+    assert state.quality["contrast"] == 0
+    assert state.quality["brightness"] == pytest.approx(shade / 255, abs=1e-3)
+    assert not batch.modalities["cxr"].values.any()
+    assert not batch.modalities["cxr"].quality.any()
+
+
+def test_a_note_in_other_words_than_the_training_notes_is_flagged(preparer: Preparer) -> None:
+    foreign = "Der Patient wurde mit Fieber und Husten seit vier Tagen aufgenommen, die Lunge ist beidseits belüftet."
+    (state,) = preparer.prepare(Case("c", "p", {"note": Note(foreign)})).modalities["note"].states
+    assert state.flags == ("note_language",)
+    assert state.quality["unknown"] > 0.5 > state.quality["language"]
 
 
 def test_times_with_and_without_offset_are_not_compared_by_guess(cases: list[Case], preparer: Preparer) -> None:

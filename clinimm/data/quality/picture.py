@@ -18,6 +18,7 @@ PICTURE = (*TONE, "sharpness", "noise", *OUTLINE, "lettering", *HEADER)
 
 _VIEWS = ({"PA"}, {"AP"}, {"LL", "RL", "LATERAL"})  # in the order of HEADER
 _CLIPPED, _DARK, _BRIGHT, _BINS = 1e-3, 0.1, 0.9, 64
+_SAMPLE = 1 << 16  # pixels that are enough for tones
 _FLAT = 0.02  # a standard deviation below which ratios to it say nothing
 _PLANES = 8  # of a volume that are looked at
 _MIDDLE = 256  # side of the middle of the stored picture in which noise is looked for
@@ -32,19 +33,19 @@ def picture_quality(
 ) -> Float[Tensor, " q"]:
     """The features named in PICTURE, of pixels in [0, 1]: those that the model sees, without padding, and those that
     they were made from. Of a volume, some slices are looked at. `facts` are the scan's."""
-    planes = seen[None] if seen.ndim == 2 else seen.movedim(-1, 0)[:: -(-seen.shape[-1] // _PLANES)]
-    plane = stored if stored.ndim == 2 else stored[..., stored.shape[-1] // 2]
+    planes = seen[None] if seen.ndim == 2 else seen[..., :: -(-seen.shape[-1] // _PLANES)].movedim(-1, 0).contiguous()
+    plane = stored if stored.ndim == 2 else stored[..., stored.shape[-1] // 2].contiguous()
     contrast = max(_FLAT, float(planes.std(correction=0)))
-    measured = (sharpness(planes) / contrast, noise(_middle(plane)) / contrast)
-    return torch.tensor(
-        [*tones(planes), *(min(_MOST, one) for one in measured), *outline(plane), lettering(plane), *_header(facts)]
-    )
+    ratios = (sharpness(planes) / contrast, noise(_middle(plane)) / contrast)
+    roots = (min(_MOST, math.sqrt(ratio)) for ratio in ratios)  # few are over a tenth
+    return torch.tensor([*tones(planes), *roots, *outline(plane), lettering(plane), *_header(facts)])
 
 
 def tones(pixels: Float[Tensor, "p h w"]) -> tuple[float, ...]:
     """Four times the standard deviation, the mean, the shares that are dark, bright, and at an end of the range, and
     the entropy of the histogram as a share of the most there could be: 0 for a picture of one color."""
     flat = pixels.flatten()
+    flat = flat[:: -(-len(flat) // _SAMPLE)]
     dark, bright = flat < _DARK, flat > _BRIGHT
     clipped = (flat < _CLIPPED) | (flat > 1 - _CLIPPED)
     shares = torch.histc(flat, _BINS, 0.0, 1.0) / len(flat)
