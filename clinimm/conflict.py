@@ -21,23 +21,13 @@ from scipy.special import logit
 
 from clinimm.errors import ArtifactError
 from clinimm.scores import Scores
+from clinimm.types import Disagreement
 
 KEPT = 500  # of the most extreme calibration cases: beyond them nothing is told apart
 SMALLEST = 1e-12
 
 Probabilities: TypeAlias = Mapping[str, Float[np.ndarray, "n k"]]
 Opinions: TypeAlias = Float[np.ndarray, "n 2"]
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """The pair of inputs that disagree most, for which target, by how much, and how rare that is: `chance` is the share
-    of cases with two inputs or more that disagree as much."""
-
-    inputs: tuple[str, str]
-    target: str
-    conflict: float
-    chance: float
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,47 @@ class InputState:
         return told | {"quality": {name: rounded(value) for name, value in self.quality.items()}}
 
 
+class Abstention(StrEnum):
+    """Every reason there is for giving no answer."""
+
+    IDENTITY_CONFLICT = "identity_conflict"  # the inputs may be of two patients: held until a person has looked
+    NO_USABLE_INPUT = "no_usable_input"
+    IMAGE_REJECTED = "image_rejected"  # an image was refused, and without it nothing is left or allowed
+    OOD = "ood"  # what is left is unlike anything that the model knows
+    LOW_RELIABILITY = "low_reliability"  # nothing to calibrate by, or a set of answers that settles nothing
+    MODALITY_DISAGREEMENT = "modality_disagreement"
+    IMPLAUSIBLE_INPUT = "implausible_input"  # nothing is left but values that no living patient has
+    MODEL_UNAVAILABLE = "model_unavailable"  # the model gave no number, or one that nothing can make a probability
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """How odd an input is among valid ones: `percentile` of them are less odd. `verdict` is ok, flag or block, and
+    `reasons` are codes, the likeliest first."""
+
+    percentile: float
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        return {"percentile": round(self.percentile, 1), "verdict": self.verdict, "reasons": list(self.reasons)}
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """The pair of inputs that disagree most, for which target, by how much in [0, 1], and how rare that is: `chance` is
+    the share of cases with two inputs or more whose inputs disagree as much."""
+
+    inputs: tuple[str, str]
+    target: str
+    conflict: float
+    chance: float
+
+    def record(self) -> dict[str, Any]:
+        told = {"inputs": list(self.inputs), "target": self.target}
+        return told | {"conflict": rounded(self.conflict), "chance": rounded(self.chance)}
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), fractions of the film."""
@@ -113,7 +154,8 @@ Input = ImageFile | Note | Measurements
 @dataclass(frozen=True)
 class Case:
     """One diagnostic question about one patient. A missing modality is a missing key of `inputs`, with a reason in
-    `absent` where one is known; an unknown target is None. `attributes` holds what is not fed in (site, sex, fold)."""
+    `absent` where one is known; an unknown target is None. `attributes` holds what is not fed in (site, sex, fold).
+    `hold` is why a door wants no answer yet, such as inputs that name different patients."""
 
     case_id: str
     patient_id: str
@@ -122,6 +164,7 @@ class Case:
     index_time: datetime | None = None
     absent: Mapping[str, InputState] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    hold: Abstention | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +172,9 @@ class TargetPrediction:
     """What is said of one target. An abstained target has `probability` None, never 0 or 0.5.
 
     `interval` is the 95 % interval of the calibrated probability under resampling of the validation patients: the
-    uncertainty of the calibration, not of the diagnosis."""
+    uncertainty of the calibration, not of the diagnosis. `conformal_set` holds the answers (no, yes, both or neither)
+    that cannot be ruled out: of cases like this one the share `coverage` has the true answer in the set;
+    `conformal_level` says which cases these are."""
 
     target: str
     probability: float | None
@@ -137,13 +182,32 @@ class TargetPrediction:
     threshold: float
     decision: bool | None
     logit: float | None
-    abstained: str | None = None
+    abstained: Abstention | None = None
+    conformal_set: tuple[bool, ...] | None = None
+    coverage: float | None = None
+    conformal_level: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The answer as plain JSON types."""
+        return {
+            "target": self.target,
+            "probability": rounded(self.probability),
+            "interval": None if self.interval is None else [rounded(end) for end in self.interval],
+            "threshold": rounded(self.threshold),
+            "decision": self.decision,
+            "logit": rounded(self.logit),
+            "conformal_set": None if self.conformal_set is None else list(self.conformal_set),
+            "coverage": rounded(self.coverage),
+            "conformal_level": self.conformal_level,
+            "abstained": None if self.abstained is None else str(self.abstained),
+        }
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one case: per target, the gate's weight per modality (exactly 0 for an unused one), and what
-    became of every input. `abstained` is a reason from a closed list, or None."""
+    """The answer for one case: per target, the gate's weight per modality (exactly 0 for an unused one), what became of
+    every input, how odd each is (of those that could be looked at), and how far they disagree. `abstained` is why no
+    target has an answer, or None."""
 
     case_id: str
     artifact: str
@@ -151,7 +215,9 @@ class Prediction:
     weights: Mapping[str, float]
     inputs: Mapping[str, InputState]
     flags: tuple[str, ...] = ()
-    abstained: str | None = None
+    abstained: Abstention | None = None
+    conflict: Disagreement | None = None
+    outliers: Mapping[str, Outlier] = field(default_factory=dict)
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -162,26 +228,19 @@ class Prediction:
         return {
             "case_id": self.case_id,
             "artifact": self.artifact,
-            "targets": [
-                {
-                    "target": t.target,
-                    "probability": rounded(t.probability),
-                    "interval": None if t.interval is None else [rounded(end) for end in t.interval],
-                    "threshold": rounded(t.threshold),
-                    "decision": t.decision,
-                    "logit": rounded(t.logit),
-                    "abstained": t.abstained,
-                }
-                for t in self.targets
-            ],
+            "targets": [target.record() for target in self.targets],
             "weights": {name: rounded(weight) for name, weight in self.weights.items()},
-            "inputs": {name: state.record() for name, state in self.inputs.items()},
+            "inputs": {name: state.record() | self._odd(name) for name, state in self.inputs.items()},
             "used": list(self.used),
             "missing": [name for name, s in self.inputs.items() if s.status is Status.ABSENT],
             "rejected": [name for name, s in self.inputs.items() if not s.usable and s.status is not Status.ABSENT],
             "flags": list(self.flags),
-            "abstained": self.abstained,
+            "conflict": None if self.conflict is None else self.conflict.record(),
+            "abstained": None if self.abstained is None else str(self.abstained),
         }
+
+    def _odd(self, name: str) -> dict[str, Any]:
+        return {"outlier": self.outliers[name].record() if name in self.outliers else None}
 
 
 @dataclass(frozen=True)

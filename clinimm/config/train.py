@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from clinimm.config.backbone import BackboneUse
+from clinimm.config.decision import Decision
 from clinimm.config.inputs import (
     NAME,
     Data,
@@ -92,6 +93,7 @@ class Config(Section):
     optim: Optim = Optim()
     run: Run = Run()
     evaluation: Evaluation = Evaluation()
+    decision: Decision = Decision()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":
@@ -101,6 +103,8 @@ class Config(Section):
             raise ValueError("two targets share a name")
         if unfit := [name for name in (*self.inputs, *self.target_names) if not NAME.fullmatch(name)]:
             raise ValueError(f"names are lower-case letters, digits and _: {', '.join(unfit)}")
+        if unknown := [name for name in self.decision.required if name not in self.inputs]:
+            raise ValueError(f"decision.required names no input: {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")
