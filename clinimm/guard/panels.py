@@ -71,6 +71,13 @@ class Gaussian:
         deviate = ((squared / count) ** (1 / 3) - (1 - variance)) / variance.sqrt()
         return torch.where(known.any(1), deviate, 0.0)
 
+    def state(self) -> dict[str, Tensor]:
+        return {"mean": self.mean, "covariance": self.covariance}
+
+    @staticmethod
+    def restore(state: Mapping[str, Tensor]) -> "Gaussian":
+        return Gaussian(state["mean"], state["covariance"])
+
 
 @dataclass(frozen=True)
 class PanelGuard:
@@ -96,16 +103,11 @@ class PanelGuard:
         return tuple(self.thresholds.judge(score, (UNUSUAL,)) for score in scores.tolist())
 
     def state(self) -> dict[str, Tensor]:
-        return {
-            "mean": self.gaussian.mean,
-            "covariance": self.gaussian.covariance,
-            "references": self.thresholds.references,
-        }
+        return {**self.gaussian.state(), "references": self.thresholds.references}
 
     def record(self) -> dict[str, Any]:
         return self.thresholds.record()
 
     @staticmethod
     def restore(state: Mapping[str, Tensor], record: Mapping[str, Any]) -> "PanelGuard":
-        gaussian = Gaussian(state["mean"], state["covariance"])
-        return PanelGuard(gaussian, Thresholds.restore(state["references"], record))
+        return PanelGuard(Gaussian.restore(state), Thresholds.restore(state["references"], record))
