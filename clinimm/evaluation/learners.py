@@ -117,8 +117,8 @@ def boosting(n: int, seed: int) -> Any:
     )
 
 
-def forest(n: int, seed: int) -> Any:
-    return ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=seed)
+def forest(n: int, seed: int, trees: int = TREES) -> Any:
+    return ExtraTreesClassifier(trees, min_samples_leaf=2, random_state=seed)
 
 
 def thousand(n: int, seed: int, trees: int = 1000) -> Any:
@@ -137,6 +137,7 @@ def plain_line(n: int, seed: int) -> Any:
 
 SINGLE: Mapping[str, Model] = {Kind.IMAGE: pixels, Kind.TEXT: words, Kind.TABULAR: boosting}
 FOREST: Mapping[str, Model] = {Kind.IMAGE: forest}
+GROVE: Mapping[str, Model] = {Kind.IMAGE: partial(forest, trees=100)}
 LINE: Mapping[str, Model] = {Kind.TABULAR: line}
 
 boosted_trees = Joined(boosting)
