@@ -28,13 +28,15 @@ Word = Literal["falls", "holds", "too few"]
 EVERYONE = "everyone"
 FEWEST_OF_CLASS = 10  # below that a cell is told, and not judged
 BETTER = {"auroc": 1, "brier": -1, "ece": -1, "sensitivity": 1}
-"""The metrics of a cell, and whether more or less of it is better."""
+"""The metrics of a cell, and whether more or less of it is better. Sensitivity counts up to what was promised: a model
+that flags everyone has more, and owes it to nobody."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """`difference` is `candidate - current`; `low` and `high` are its ends of the band that all cells share. It falls
-    if even the better end is worse than nothing. Figures of a cell that has too few cases are None."""
+    if even the better end is worse than nothing. Figures of a cell that has too few cases are None, those of
+    sensitivity count up to what was promised."""
 
     target: str
     subset: str
@@ -59,16 +61,25 @@ class Cell:
 
 
 def paired_cells(
-    candidate: Answers, current: Answers, groups: Groups, *, resamples: int, seed: int, level: float = 0.95
+    candidate: Answers,
+    current: Answers,
+    groups: Groups,
+    *,
+    promised: float = 1.0,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
 ) -> tuple[Cell, ...]:
     """Every cell of the subsets and targets of `current`. `groups` are rows of the cases; `everyone` is added. Both
-    answers must be of the same cases in the same order."""
+    answers must be of the same cases in the same order. `promised` is the sensitivity that thresholds were set for."""
     places = [*_places(current, {EVERYONE: np.ones(len(current.scores), dtype=bool), **groups})]
     judged = [place for place in places if place.enough]
     if not judged:
         return tuple(_untold(place, metric) for place in places for metric in BETTER)
     pairs = [
-        pair for place in judged for pair in zip(place.statistics(current), place.statistics(candidate), strict=True)
+        pair
+        for place in judged
+        for pair in zip(place.statistics(current, promised), place.statistics(candidate, promised), strict=True)
     ]
     values, draws = resampled(
         partial(_together, pairs), current.scores.patient_ids, resamples=resamples, seed=seed
@@ -131,7 +142,7 @@ class _Place:
     def enough(self) -> bool:
         return min(self.positives, int(self.rows.sum()) - self.positives) >= FEWEST_OF_CLASS
 
-    def statistics(self, answers: Answers) -> list[Statistic]:
+    def statistics(self, answers: Answers, promised: float) -> list[Statistic]:
         """One of each metric, of these rows."""
         j = answers.scores.target_names.index(self.target)
         labels = self.labels[self.rows]
@@ -140,7 +151,7 @@ class _Place:
             "auroc": partial(metrics.weighted_auroc, labels, p),
             "brier": partial(metrics.weighted_brier, labels, p),
             "ece": partial(metrics.weighted_ece, labels, p),
-            "sensitivity": partial(metrics.weighted_sensitivity, labels, flagged),
+            "sensitivity": partial(_up_to, promised, partial(metrics.weighted_sensitivity, labels, flagged)),
         }
         return [partial(_of_rows, of[metric], self.rows) for metric in BETTER]
 
@@ -153,6 +164,10 @@ def _places(answers: Answers, groups: Groups) -> list[_Place]:
         for subset in answers.probabilities
         for group, rows in groups.items()
     ]
+
+
+def _up_to(promised: float, statistic: Statistic, weights: Weights) -> Float[np.ndarray, " r"]:
+    return np.minimum(statistic(weights), promised)
 
 
 def _of_rows(statistic: Statistic, rows: Rows, weights: Weights) -> Float[np.ndarray, " r"]:

@@ -46,6 +46,18 @@ def test_a_fall_in_one_group_alone_is_found_and_named() -> None:
     assert fallen.worse_by > 0.3
 
 
+def test_more_sensitivity_than_was_promised_is_owed_to_nobody() -> None:
+    labels, p = drawn(400, seed=6)
+    everyone, enough, few = (answers_of(labels, {"labs": p}, threshold=t) for t in (0.0, 0.3, 0.6))
+    reached = metrics.sensitivity(labels, enough.flagged["labs"][:, 0])
+    found = [
+        cell(paired_cells(one, everyone, {}, promised=reached, resamples=100, seed=0), "sensitivity")
+        for one in (enough, few)
+    ]
+    assert [(c.word, c.difference == 0) for c in found] == [("holds", True), ("falls", False)]
+    assert cell(paired_cells(enough, everyone, {}, resamples=100, seed=0), "sensitivity").word == "falls"
+
+
 def test_a_group_with_too_few_of_a_class_is_told_and_not_judged() -> None:
     labels, p = drawn(300, seed=3)
     few = np.zeros(300, dtype=bool)

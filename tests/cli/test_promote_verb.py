@@ -1,0 +1,126 @@
+"""A retrained artifact is let in or refused, with real artifacts: two hospitals, two panels, one finding."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from two_panels import write_config, write_panels
+from typer.testing import CliRunner, Result
+
+from clinimm.cli import app
+from clinimm.errors import ClinimmError
+from clinimm.registry import Registry
+
+pytestmark = pytest.mark.slow
+
+
+def trained(folder: Path, **cohort: float | str) -> Path:
+    """The run of a model that was trained on such a cohort."""
+    from clinimm.config import load
+    from clinimm.data.cohort import read_cohort
+    from clinimm.training.folds import split
+    from clinimm.training.run import train
+
+    write_panels(folder, "train.csv", n=300, seed=1, **cohort)
+    config = load(write_config(folder))
+    train(config, split(config, read_cohort(config, folder)), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One trained on drowned analytes, a better one, and one that learned site B upside down."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        "drowned": trained(folder / "drowned", noise=2.5),
+        "better": trained(folder / "better", noise=1.0),
+        "turned": trained(folder / "turned", noise=1.0, turned="B"),
+    }
+
+
+@pytest.fixture(scope="module")
+def test_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_panels(tmp_path_factory.mktemp("test"), "frozen.csv", n=300, seed=2, noise=1.0, prefix="t")
+
+
+def promote(registry: Path, *words: object, lenient: bool = True) -> Result:
+    """The drowned model is not calibrated on clean cases, nor need it be here: what counts is who is better."""
+    limits = ["--limit", "calibration_error=1", "--limit", "explained=2"] if lenient else []
+    return CliRunner().invoke(app, ["promote", *map(str, words), "--registry", str(registry), *limits])
+
+
+@pytest.fixture(scope="module")
+def promoted(runs: dict[str, Path], test_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry in which the better model has taken the drowned one's place."""
+    registry = tmp_path_factory.mktemp("promoted") / "registry"
+    for name in ("drowned", "better"):
+        done = promote(registry, runs[name], test_set, "--by", "ann", "--note", name)
+        assert (done.exit_code, "PROMOTED" in done.output) == (0, True), done.output
+    return registry
+
+
+def test_a_better_candidate_takes_the_place_of_the_current_artifact(promoted: Path) -> None:
+    first, second = Registry(promoted).history()
+    assert (second.verdict, second.previous, second.by, second.note) == ("promoted", first.digest, "ann", "better")
+    assert (Registry(promoted).current_place() / "weights.safetensors").is_file()
+    found = json.loads((promoted / "evaluations" / f"{second.evaluation}.json").read_text())
+    assert found["verdict"] == "promoted"
+    assert found["current"] == first.digest
+    assert {cell["group"] for cell in found["cells"]} == {"everyone", "site=A", "site=B"}
+
+
+def test_one_that_is_worse_in_one_subgroup_is_refused_and_the_cell_named(
+    promoted: Path, runs: dict[str, Path], test_set: Path
+) -> None:
+    before = Registry(promoted).current()
+    done = promote(promoted, runs["turned"], test_set)
+    assert done.exit_code == 1
+    assert "REFUSED" in done.output
+    assert "site=B" in done.output
+    entry = Registry(promoted).history()[-1]
+    assert (entry.verdict, Registry(promoted).current()) == ("refused", before)
+    found = json.loads((promoted / "evaluations" / f"{entry.evaluation}.json").read_text())
+    fallen = {(cell["subset"], cell["group"]) for cell in found["cells"] if cell["word"] == "falls"}
+    assert ("urine", "site=B") in fallen
+    assert not any(group == "site=A" for _, group in fallen)
+
+
+def test_a_dry_run_judges_and_changes_nothing(promoted: Path, runs: dict[str, Path], test_set: Path) -> None:
+    length = len(Registry(promoted).history())
+    done = promote(promoted, runs["drowned"], test_set, "--dry-run", "--against", runs["better"], "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["verdict"] == "refused"
+    assert len(Registry(promoted).history()) == length
+
+
+def test_another_test_set_must_be_meant(promoted: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    other = write_panels(tmp_path, "other.csv", n=200, seed=3, prefix="u")
+    done = promote(promoted, runs["turned"], other)
+    assert isinstance(done.exception, ClinimmError)
+    assert "not the test set of the last candidate" in str(done.exception)
+
+
+def test_patients_that_either_was_trained_on_are_no_test(promoted: Path, runs: dict[str, Path]) -> None:
+    own = runs["better"].parent / "train.csv"  # the same patients as the other's
+    shown = promote(promoted, runs["better"], own, "--dry-run", "--json")
+    found = json.loads(shown.stdout)
+    assert found["cases"] + found["left_out"] == 300
+    assert found["left_out"] > 200
+
+
+def test_calibration_is_asked_of_the_first_candidate_too(runs: dict[str, Path], test_set: Path, tmp_path: Path) -> None:
+    done = promote(tmp_path / "new", runs["drowned"], test_set, lenient=False)
+    assert done.exit_code == 1
+    assert "calibration" in done.output
+    assert Registry(tmp_path / "new").current() is None
+
+
+def test_rollback_is_one_command(promoted: Path, tmp_path: Path) -> None:
+    registry = shutil.copytree(promoted, tmp_path / "registry")
+    first, second, *_ = Registry(registry).history()
+    done = promote(registry, "--rollback", "--note", "wrong at night")
+    assert done.exit_code == 0
+    assert first.digest[:12] in done.output
+    assert second.digest[:12] in done.output
+    assert Registry(registry).current() == first.digest
