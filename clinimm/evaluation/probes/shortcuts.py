@@ -14,7 +14,7 @@ from clinimm.data.picture_door import PictureDoor
 from clinimm.data.prepare import Preparer
 from clinimm.errors import InputError
 from clinimm.evaluation.learners import GROVE, LINE, Learner, absence, absence_by_trees, alone
-from clinimm.evaluation.plain import PlainCases
+from clinimm.evaluation.plain import PlainCases, plain_cases
 from clinimm.evaluation.probes.changes import FRAME, frame
 from clinimm.evaluation.said import Trial, calibrated
 from clinimm.types import Case, ImageFile, Kind, Modality
@@ -33,6 +33,11 @@ class Sight:
     cases: Sequence[Case]
     batch: Batch
     plain: PlainCases
+
+    @staticmethod
+    def of(cases: Sequence[Case], batch: Batch, modalities: Sequence[Modality]) -> "Sight":
+        """The cases, and the batch that the model's preparer makes of them."""
+        return Sight(cases, batch, plain_cases(cases, batch, modalities))
 
 
 @dataclass(frozen=True)
