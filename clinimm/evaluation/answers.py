@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinimm.calibration import Calibrator
+from clinimm.conformal import Conformal, holds
 from clinimm.scores import Scores
 from clinimm.types import Case
 
@@ -25,14 +26,18 @@ class Answers:
 
     @staticmethod
     def of(
-        scores: Scores, calibrator: Calibrator, attributes: Mapping[str, tuple[str, ...]] | None = None
+        scores: Scores,
+        calibrator: Calibrator,
+        attributes: Mapping[str, tuple[str, ...]] | None = None,
+        conformal: Conformal | None = None,
     ) -> "Answers":
-        """What one model says once its logits are calibrated."""
+        """What one model says once its logits are calibrated, and whom its conformal sets cover."""
         probabilities = {
             subset: calibrator.apply(logits, scores.patterns(subset)) for subset, logits in scores.logits.items()
         }
         flagged = {subset: p >= calibrator.thresholds for subset, p in probabilities.items()}
-        return Answers(scores, probabilities, flagged, attributes or {})
+        covered = {} if conformal is None else _covered(scores, probabilities, conformal)
+        return Answers(scores, probabilities, flagged, attributes or {}, covered)
 
     @staticmethod
     def concat(parts: Sequence["Answers"]) -> "Answers":
@@ -56,6 +61,17 @@ class Answers:
 def attributes_of(cases: Sequence[Case], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The attributes of cases, a column each."""
     return {name: tuple(case.attributes.get(name, "") for case in cases) for name in names}
+
+
+def _covered(
+    scores: Scores, probabilities: Mapping[str, Float[np.ndarray, "n k"]], conformal: Conformal
+) -> dict[str, Bool[np.ndarray, "n k"]]:
+    labels = scores.targets > 0.5
+    found = {}
+    for subset, p in probabilities.items():
+        sets = conformal.sets(p, scores.patterns(subset))
+        found[subset] = np.stack([holds(sets[:, j], labels[:, j]) for j in range(labels.shape[1])], axis=1)
+    return found
 
 
 def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -57,5 +57,10 @@ def signed_figure(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
+def percent(share: float) -> str:
+    """A share in whole percent: 11 %."""
+    return f"{100 * share:.0f} %"
+
+
 def _escaped(cell: str) -> str:
     return cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -4,7 +4,7 @@ Subgroups come from the attributes that the config keeps of each case and never 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -13,12 +13,14 @@ from jaxtyping import Bool, Float
 
 from clinimm.bootstrap import FEWEST_PATIENTS, Estimate, Weights, estimate, resampled
 from clinimm.evaluation.answers import Answers
+from clinimm.evaluation.curves import wilson
 from clinimm.evaluation.measure import COVERAGE, Row, statistics
 
 FEWEST_CASES = 20
-FEWEST_OF_A_CLASS = 5
+FEWEST_OF_A_CLASS = 5  # patients
 AGE_BANDS = ((0, 17), (18, 39), (40, 64), (65, None))
 CELL_METRICS = ("auroc", "brier", "ece", "sensitivity", "specificity", COVERAGE)
+SHARES = ("sensitivity", "specificity", COVERAGE)
 COMPARED = ("auroc", "sensitivity", "specificity", COVERAGE)  # not Brier and ECE: they follow prevalence and n
 OTHER, UNKNOWN = "other", "unknown"
 
@@ -31,8 +33,9 @@ Group = Bool[np.ndarray, " n"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One subset of inputs in one subgroup. `row.estimates` lacks what too few cases, patients or cases of a class
-    stand behind; `too_few` says that this is all of it."""
+    """One subset of inputs in one subgroup. `row.estimates` lacks what too few cases, patients or patients of a class
+    stand behind; `too_few` says that this is all of it. Where every draw of patients gives the same, as of a share of
+    ten in ten, drawing says nothing: a share then has Wilson's interval, a patient counted once, and all else none."""
 
     subset: str
     attribute: str
@@ -147,13 +150,15 @@ def _number(word: str) -> float:
 def _of_target(
     answers: Answers, groups: dict[str, dict[str, Group]], target: str, bootstrap: int, seed: int, fewest: int
 ) -> Subgroups:
+    asked = answers.scores.known(target) & answers.scores.answered(answers.scores.whole)
+    here = {name: {label: rows for label, rows in of.items() if rows[asked].any()} for name, of in groups.items()}
     cells: list[Cell] = []
     disparities: tuple[Disparity, ...] = ()
     for subset in answers.scores.logits if groups else ():
-        drawn = _draw(answers, groups, target, subset, bootstrap, seed, fewest)
+        drawn = _draw(answers, here, target, subset, bootstrap, seed, fewest)
         cells += drawn.cells
         if subset == answers.scores.whole:
-            disparities = tuple(_disparities(drawn, groups))
+            disparities = tuple(_disparities(drawn, here))
     return Subgroups(target, tuple(cells), disparities)
 
 
@@ -203,12 +208,16 @@ def _draw(
 
 
 def _supported(labels: np.ndarray, patients: np.ndarray, fewest: int, measured: Mapping[str, Any]) -> list[str]:
-    """The metrics that enough cases, patients and cases of a class stand behind."""
-    yes, no = int(labels.sum()), int((~labels).sum())
+    """The metrics that enough cases, patients and patients of a class stand behind."""
     if len(labels) < fewest or len(set(patients)) < FEWEST_PATIENTS:
         return []
-    short = {"auroc": min(yes, no), "sensitivity": yes, "specificity": no}
-    return [m for m in CELL_METRICS if m in measured and short.get(m, FEWEST_OF_A_CLASS) >= FEWEST_OF_A_CLASS]
+    return [m for m in CELL_METRICS if m in measured and _behind(m, labels, patients) >= FEWEST_OF_A_CLASS]
+
+
+def _behind(metric: str, labels: np.ndarray, patients: np.ndarray) -> int:
+    """How many patients a metric is of: those of a class, of the rarer one, or all."""
+    yes, no = len(set(patients[labels])), len(set(patients[~labels]))
+    return {"auroc": min(yes, no), "sensitivity": yes, "specificity": no}.get(metric, len(set(patients)))
 
 
 def _row(
@@ -218,29 +227,51 @@ def _row(
     patients: np.ndarray,
     found: Mapping[tuple[str, str, str], tuple[float, Float[np.ndarray, " r"]]],
 ) -> Row:
-    count = len(set(patients))
     estimates = {
-        metric: estimate(*found[attribute, label, metric], count)
+        metric: _interval(metric, *found[attribute, label, metric], _behind(metric, labels, patients))
         for metric in CELL_METRICS
         if (attribute, label, metric) in found
     }
-    return Row(label, len(labels), count, int(labels.sum()), estimates)
+    return Row(label, len(labels), len(set(patients)), int(labels.sum()), estimates)
+
+
+def _interval(metric: str, value: float, draws: Float[np.ndarray, " r"], patients: int) -> Estimate:
+    told = estimate(value, draws, patients)
+    if told.value is None or told.low != told.high:
+        return told
+    low, high = wilson(told.value, patients) if metric in SHARES else (None, None)
+    return replace(told, low=low, high=high)
 
 
 def _disparities(drawn: _Drawn, groups: dict[str, dict[str, Group]]) -> Iterator[Disparity]:
     for attribute in groups:
-        rows = [cell.row for cell in drawn.cells if cell.attribute == attribute]
+        rows = {cell.row.name: cell.row for cell in drawn.cells if cell.attribute == attribute}
         for metric in COMPARED:
             told = {
-                row.name: (row.estimates[metric].value or 0.0, row.patients)
-                for row in rows
-                if metric in row.estimates and row.name not in (OTHER, UNKNOWN)
+                name: row.estimates[metric]
+                for name, row in rows.items()
+                if name not in (OTHER, UNKNOWN) and metric in row.estimates and row.estimates[metric].low is not None
             }
             if len(told) < 2:
                 continue
-            best, worst = max(told, key=lambda name: told[name][0]), min(told, key=lambda name: told[name][0])
+            best = max(told, key=lambda name: told[name].value or 0.0)
+            worst = min(told, key=lambda name: told[name].value or 0.0)
             pairs = len(list(combinations(told, 2)))
-            gaps = drawn.draws[attribute, best, metric] - drawn.draws[attribute, worst, metric]
-            gap = told[best][0] - told[worst][0]
-            fewest = min(told[best][1], told[worst][1])
-            yield Disparity(attribute, metric, best, worst, pairs, estimate(gap, gaps, fewest, level=1 - 0.05 / pairs))
+            gap = _gap(drawn, (attribute, best, metric), (attribute, worst, metric), told[best], told[worst], pairs)
+            yield Disparity(attribute, metric, best, worst, pairs, gap)
+
+
+def _gap(
+    drawn: _Drawn, best: tuple[str, str, str], worst: tuple[str, str, str], high: Estimate, low: Estimate, pairs: int
+) -> Estimate:
+    """The gap on the draws that both share. A group whose draws are all alike, for which a share has Wilson's interval,
+    brings the distance to its end instead (Newcombe 1998, method 10)."""
+    difference = (high.value or 0.0) - (low.value or 0.0)
+    draws = drawn.draws[best] - drawn.draws[worst]
+    told = estimate(difference, draws, FEWEST_PATIENTS, level=1 - 0.05 / pairs)
+    down = 0.0 if np.nanstd(drawn.draws[best]) else (high.value or 0.0) - (high.low or 0.0)
+    up = 0.0 if np.nanstd(drawn.draws[worst]) else (low.high or 0.0) - (low.value or 0.0)
+    if told.low is None or told.high is None:
+        return told
+    reach = float(np.hypot(difference - told.low, np.hypot(down, up)))
+    return replace(told, low=difference - reach)
