@@ -90,7 +90,7 @@ def _sampled(picture: Picture, y: Float[np.ndarray, "g g"], x: Float[np.ndarray,
     return np.where(inside, near, 0.0)
 
 
-def _shrunk(picture: Picture, side: int) -> Picture:
+def _shrunk(picture: Picture, side: int) -> Float[np.ndarray, "s s"]:
     at = ((np.arange(side) + 0.5) * len(picture) / side).astype(int)
     smooth = (picture + np.roll(picture, 1, 0) + np.roll(picture, 1, 1) + np.roll(picture, (1, 1), (0, 1))) / 4
     return smooth[np.ix_(at, at)]
