@@ -22,9 +22,12 @@ def check(
     config: Annotated[Path | None, typer.Option(help="Names the columns; by default the quickstart's do.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder that holds all files; by default the manifest's.")] = None,
     as_json: AsJson = False,
-    decode: Annotated[bool, typer.Option("--decode", help="Read every image too, out of process.")] = False,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Read every image too, out of process, and the times in their headers.")
+    ] = False,
 ) -> None:
-    """Say what a cohort holds and lacks, and whether what is missing tells the label by itself.
+    """Say what a cohort holds and lacks, what its times forbid to use, and whether what is missing tells the label by
+    itself.
 
     Exit code 1 if the manifest has faults: each is listed with its row and column."""
     from clinimm.config import ImageInput, load
@@ -40,9 +43,10 @@ def check(
     except ManifestError as error:
         _show_faults(error, as_json)
         raise typer.Exit(1) from None
-    found = check_cohort(cases, settings.modalities(), settings.target_names)
+    limits = {name: section.max_age_hours for name, section in settings.inputs.items()}
+    found = check_cohort(cases, settings.modalities(), settings.target_names, max_age_hours=limits)
     windows = {name: section.window for name, section in settings.inputs.items() if isinstance(section, ImageInput)}
-    outcomes = _read_all(pictures_of(cases, windows)) if decode else []
+    outcomes = _read_all(pictures_of(cases, windows, limits)) if decode else []
     if as_json:
         _print_json(found.record() | ({"images": _record(outcomes)} if decode else {}))
         return

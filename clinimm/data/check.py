@@ -1,13 +1,14 @@
 """What is in a cohort, and what is not: counts, missingness by input and pattern, refused values, label rates."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from clinimm.bootstrap import Estimate
+from clinimm.data.clock import Clock
 from clinimm.data.missingness import mask_auroc, mask_of
 from clinimm.io.labs import LabPanel, canonical
 from clinimm.types import Analyte, Case, Measurements, Modality, Note, rounded
@@ -18,11 +19,15 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class InputCheck:
-    """How many cases have an input, and why the others lack it; `flags` count what had to be mended or left out."""
+    """How many cases have an input, and why the others lack it; `refused` counts those that a stated time forbids to
+    use, by why, `undated` those whose age nobody states (a film's header may tell); `flags` count what had to be mended
+    or left out."""
 
     name: str
     present: int
     reasons: Mapping[str, int]
+    refused: Mapping[str, int]
+    undated: int
     flags: Mapping[str, int]
 
 
@@ -76,9 +81,14 @@ class CohortCheck:
 
 
 def check_cohort(
-    cases: Sequence[Case], modalities: Sequence[Modality], targets: Sequence[str], seed: int = 0
+    cases: Sequence[Case],
+    modalities: Sequence[Modality],
+    targets: Sequence[str],
+    seed: int = 0,
+    max_age_hours: Mapping[str, float | None] | None = None,
 ) -> CohortCheck:
     """What is in the cases, of the inputs and targets that a config declares."""
+    limits = max_age_hours or {}
     names = [modality.name for modality in modalities]
     panels = {m.name: [_panel(case, m) for case in cases] for m in modalities if m.analytes}
     mask = mask_of(cases, names, list(panels.values()))
@@ -87,7 +97,7 @@ def check_cohort(
         cases=len(cases),
         patients=len(per_patient),
         cases_per_patient=dict(sorted(Counter(per_patient.values()).items())),
-        inputs=tuple(_input(cases, m.name) for m in modalities),
+        inputs=tuple(_input(cases, m.name, limits.get(m.name)) for m in modalities),
         patterns=dict(Counter(_pattern(case, names) for case in cases).most_common()),
         analytes=tuple(check for m in modalities if m.analytes for check in _analytes(m, panels[m.name])),
         targets=tuple(_target(cases, name, mask_auroc(cases, name, mask, seed)) for name in targets),
@@ -99,11 +109,22 @@ def _panel(case: Case, modality: Modality) -> LabPanel:
     return canonical(found.values if isinstance(found, Measurements) else (), modality.analytes)
 
 
-def _input(cases: Sequence[Case], name: str) -> InputCheck:
-    found = [case.inputs[name] for case in cases if name in case.inputs]
-    reasons = Counter(case.absent[name].reason for case in cases if name in case.absent)
-    flags = Counter(flag for given in found if isinstance(given, Note) for flag in given.flags)
-    return InputCheck(name, len(found), dict(reasons.most_common()), dict(flags.most_common()))
+def _input(cases: Sequence[Case], name: str, max_age_hours: float | None) -> InputCheck:
+    having = [case for case in cases if name in case.inputs]
+    found = [case.inputs[name] for case in having]
+    ages = [Clock(case.index_time, max_age_hours).stated(case.inputs[name].acquired_at) for case in having]
+    return InputCheck(
+        name=name,
+        present=len(found),
+        reasons=_counted(case.absent[name].reason for case in cases if name in case.absent),
+        refused=_counted(age.refused.reason for age in ages if age.refused is not None),
+        undated=sum(age.days is None and age.refused is None for age in ages),
+        flags=_counted(flag for given in found if isinstance(given, Note) for flag in given.flags),
+    )
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(words).most_common())
 
 
 def _pattern(case: Case, names: Sequence[str]) -> str:

@@ -28,10 +28,11 @@ def counts_table(title: str, counts: Mapping[str, int], total: int) -> Table:
 
 
 def _inputs(check: CohortCheck) -> Table:
-    table = _table("Inputs", "", "present", "share", "absent because", "mended")
+    table = _table("Inputs", "", "present", "share", "absent because", "not used", "undated", "mended")
     for one in check.inputs:
-        share = _share(one.present, check.cases)
-        table.add_row(escape(one.name), str(one.present), share, _counted(one.reasons), _counted(one.flags))
+        share, undated = _share(one.present, check.cases), str(one.undated or "")
+        words = _counted(one.reasons), _counted(one.refused), undated, _counted(one.flags)
+        table.add_row(escape(one.name), str(one.present), share, *words)
     return table
 
 
@@ -60,7 +61,9 @@ def _targets(check: CohortCheck) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, justify="right" if column in {"present", "cases", "known", "yes"} else "left")
+        table.add_column(
+            column, justify="right" if column in {"present", "cases", "known", "yes", "undated"} else "left"
+        )
     return table
 
 

@@ -1,10 +1,11 @@
-"""Every image read once, out of process, to see which can be: nothing is kept of the pixels."""
+"""Every image read once, out of process, to see which can be used: nothing is kept of the pixels."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from clinimm.data.clock import Clock
 from clinimm.errors import InputError
 from clinimm.io.sandbox import Sandbox
 from clinimm.io.scan_types import WindowChoice
@@ -15,11 +16,13 @@ READABLE = "readable"
 
 @dataclass(frozen=True)
 class Picture:
-    """One film or series to read, and the name it goes by."""
+    """One film or series to read, and the name it goes by. Where nobody states when it was acquired, `clock` holds it
+    to what its header says."""
 
     name: str
     paths: tuple[Path, ...]
     window: WindowChoice = "voi"
+    clock: Clock = field(default_factory=Clock)
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,20 @@ class Outcome:
     flags: tuple[str, ...] = ()
 
 
-def pictures_of(cases: Sequence[Case], windows: Mapping[str, WindowChoice]) -> list[Picture]:
+def pictures_of(
+    cases: Sequence[Case],
+    windows: Mapping[str, WindowChoice],
+    max_age_hours: Mapping[str, float | None] | None = None,
+) -> list[Picture]:
     """The images of the cases, by case id and input, each with its input's window."""
+    limits = max_age_hours or {}
     return [
-        Picture(f"{case.case_id} {name}", found.paths, window)
+        Picture(
+            f"{case.case_id} {name}",
+            found.paths,
+            window,
+            Clock(case.index_time, limits.get(name)) if found.acquired_at is None else Clock(),
+        )
         for case in cases
         for name, window in windows.items()
         if isinstance(found := case.inputs.get(name), ImageFile)
@@ -60,7 +73,10 @@ def decode(pictures: Iterable[Picture], sandbox: Sandbox) -> Iterator[Outcome]:
         except InputError as error:
             yield Outcome(picture.name, error.code, error.what)
         else:
-            yield Outcome(picture.name, READABLE, flags=scan.flags)
+            age = picture.clock.told(scan.facts.get("acquired_at"))
+            refused = age.refused
+            code, what = (READABLE, "") if refused is None else (refused.reason, refused.detail)
+            yield Outcome(picture.name, code, what, scan.flags + age.flags)
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """`clinimm data` on real files: a synthetic cohort is written, checked and decoded."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -71,6 +73,19 @@ def test_a_check_decodes_when_asked(cohort):
     assert code == 0
     assert record["images"]["counts"] == {"readable": present}
     assert "readable" in run("check", cohort / "manifest.csv", "--decode")[1]
+
+
+def test_films_that_only_their_headers_date_are_checked_when_decoded(cohort, tmp_path):
+    rows = pl.read_csv(cohort / "manifest.csv", infer_schema_length=0)
+    folder = shutil.copytree(cohort, tmp_path / "copy")
+    early = rows.with_columns(pl.lit("2020-01-01T00:00:00").alias("index_time"), cxr_time=pl.lit(""))
+    early = early.with_columns(note_time=pl.lit(""), labs_time=pl.lit(""))
+    early.write_csv(folder / "manifest.csv")
+    code, output = run("check", folder / "manifest.csv", "--decode", "--json")
+    record = json.loads(output)
+    cxr = next(one for one in record["inputs"] if one["name"] == "cxr")
+    assert (code, cxr["undated"], cxr["refused"]) == (0, cxr["present"], {})
+    assert record["images"]["counts"] == {"readable": 0, "after_index_time": cxr["present"]}
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import io
 import json
 import random
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -56,6 +58,23 @@ def test_everything_is_counted():
     (severe,) = check.targets
     assert (severe.known, severe.positive, severe.mask_auroc.value) == (2, 1, None)
     assert check.warnings == ()
+
+
+def test_what_its_time_forbids_to_use_is_counted_by_why():
+    noon = datetime(2026, 1, 17, 12)  # noqa: DTZ001
+    ages = [1, 30, 200, -1, None]
+    cases = [
+        replace(
+            case(n, note=True),
+            index_time=noon,
+            inputs={"note": Note("cough", None if hours is None else noon - timedelta(hours=hours))},
+        )
+        for n, hours in enumerate(ages)
+    ]
+    note, _ = check_cohort(cases, MODALITIES, [], max_age_hours={"note": 24}).inputs
+    assert (note.present, note.refused, note.undated) == (5, {"stale": 2, "after_index_time": 1}, 1)
+    note, _ = check_cohort(cases, MODALITIES, []).inputs
+    assert note.refused == {"after_index_time": 1}
 
 
 def test_a_case_with_no_input_is_a_pattern_of_its_own():
