@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from clinimm.data.clock import LATE
 from clinimm.errors import DamagedInput, InputError
 from clinimm.io.text import clean_note
 from clinimm.types import Case, ImageFile, Input, InputState, Kind, Measurement, Measurements, Modality, Note, Status
@@ -27,7 +28,7 @@ def load(stored: StoredCase, modalities: Sequence[Modality], blobs: Blobs) -> Ca
 def door_flags(stored: StoredCase) -> list[str]:
     """Words for what the door refused or kept unused, which the model never sees."""
     images = [f"rejected:{image.modality or 'image'}" for image in stored.images if image.outcome == door.REJECTED]
-    labs = [f"{lab.code}:{lab.name}" for lab in stored.labs if lab.code in ("superseded", "after_index_time")]
+    labs = [f"{lab.code}:{lab.name}" for lab in stored.labs if lab.code in ("superseded", LATE.reason)]
     return images + labs
 
 
@@ -62,17 +63,22 @@ def _note(text: str | None, acquired_at: datetime | None) -> Note | InputState |
         return InputState(Status.REJECTED, error.code, error.what)
 
 
-def _panel(labs: Sequence[StoredLab], modality: Modality, modalities: Sequence[Modality]) -> Measurements | None:
-    """The labs that this panel names; those that no panel names go to the first, which says that they are unused."""
+def _panel(
+    labs: Sequence[StoredLab], modality: Modality, modalities: Sequence[Modality]
+) -> Measurements | InputState | None:
+    """The labs that this panel names; those that no panel names go to the first, which says that they are unused. A
+    panel all of whose values came after the question is refused for that, as any other input is."""
     panels = [other for other in modalities if other.kind is Kind.TABULAR]
     elsewhere = {a.name for other in panels if other != modality for a in other.analytes}
     mine = {a.name for a in modality.analytes}
     taken = [
         lab
         for lab in labs
-        if lab.code not in ("superseded", "after_index_time")
+        if lab.code not in ("superseded", LATE.reason)
         and (lab.name in mine or (modality == panels[0] and lab.name not in elsewhere))
     ]
     times = [lab.collected_at for lab in taken if lab.collected_at is not None]
     values = tuple(Measurement(lab.name, float(lab.value), lab.unit) for lab in taken)
-    return Measurements(values, max(times, default=None)) if values else None
+    if values:
+        return Measurements(values, max(times, default=None))
+    return LATE if any(lab.code == LATE.reason and lab.name in mine for lab in labs) else None

@@ -68,6 +68,14 @@ def test_good_film_beside_a_refused_one_is_used_and_the_refusal_flagged(tmp_path
     assert door_flags(given) == ["rejected:cxr", "superseded:crp"]
 
 
+def test_a_panel_all_from_after_the_question_is_rejected_for_it(tmp_path: Path) -> None:
+    late = (lab("crp", "after_index_time", -1), lab("wbc", "after_index_time", -2))
+    case = load(stored(labs=late), MODALITIES, Blobs(tmp_path))
+    assert (case.absent["labs"].status, case.absent["labs"].reason) == (Status.REJECTED, "after_index_time")
+    assert "vitals" not in case.absent
+    assert "labs" in load(stored(labs=(*late, lab("crp", hours=1))), MODALITIES, Blobs(tmp_path)).inputs
+
+
 def test_last_value_before_the_index_time_is_used() -> None:
     labs = [
         LabIn(name="crp", value=value, unit="mg/L", collected_at=(NOON + timedelta(hours=hours)).isoformat())  # type: ignore[arg-type]
