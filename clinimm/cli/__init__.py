@@ -7,6 +7,7 @@ import typer
 
 from clinimm.cli import (
     backbone,
+    compare,
     data,
     demo,
     drift,
@@ -34,6 +35,7 @@ for verb in (
     pretrain.pretrain,
     train.train,
     evaluate.evaluate,
+    compare.compare,
     promote.promote,
     predict.predict,
     explain.explain,

@@ -15,14 +15,12 @@ import numpy as np
 from rich.console import Console
 
 from clinimm import metrics
-from clinimm.batch import Batch
 from clinimm.bootstrap import paired_bootstrap_difference
 from clinimm.data.cohort import read_cohort
-from clinimm.data.prepare import prepare_all
 from clinimm.errors import ClinimmError
-from clinimm.evaluation.answers import Answers, attributes_of
+from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.faithful import explanations_hold
-from clinimm.evaluation.judge import unseen
+from clinimm.evaluation.judge import ask, read, unseen
 from clinimm.evaluation.limits import (
     Finding,
     Limits,
@@ -34,8 +32,7 @@ from clinimm.evaluation.limits import (
 )
 from clinimm.evaluation.paired import Cell, paired_cells, same_cases
 from clinimm.evaluation.subgroups import groupings
-from clinimm.inference import Predictor, score_subsets
-from clinimm.progress import progress_bar
+from clinimm.inference import Predictor
 from clinimm.scores import members, subset_name
 from clinimm.types import Case
 
@@ -137,14 +134,16 @@ def judge_promotion(
     if not new:
         raise ClinimmError("no patient of the manifest is new to both artifacts", mend="give a test set of others")
     seed, count = predictor.config.run.seed, resamples or predictor.config.evaluation.bootstrap
-    batch, answers = _asked(predictor, new, "candidate", console)
+    batch = read(predictor, new, "for the candidate", console)
+    answers = ask(predictor, new, batch)
     groups = grouped(groupings(answers.attributes))
     cells: tuple[Cell, ...] = ()
     findings: list[Finding] = []
     digest = None
     if current is not None:
         other = Predictor.load(current, backbone=backbone)
-        before = _asked(other, _same(read_cohort(other.config, data, manifest), new), "current", console)[1]
+        same = _same(read_cohort(other.config, data, manifest), new)
+        before = ask(other, same, read(other, same, "for the current one", console))
         digest, answers_alike = other.digest, aligned(answers, before)
         promised = other.config.evaluation.sensitivity
         cells = paired_cells(answers_alike, before, groups, promised=promised, resamples=count, seed=seed)
@@ -197,16 +196,6 @@ def no_worse(candidate: Answers, current: Answers, limit: float, *, resamples: i
         told = f"{target}: AUROC {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] with all inputs for everyone"
         found.append(Finding("no worse", gap.low >= -limit, f"{told} (may lose {limit:.3f})"))
     return found
-
-
-def _asked(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None) -> tuple[Batch, Answers]:
-    with progress_bar(console) as bar:
-        task = bar.add_task(f"read for the {label}", total=len(cases), note="")
-        batch = prepare_all(predictor.preparer, cases, on_done=lambda _: bar.advance(task))
-    patients = [case.patient_id for case in cases]
-    scores = score_subsets(predictor.network, batch, patients, predictor.config.target_names)
-    attributes = attributes_of(cases, predictor.config.data.attributes)
-    return batch, Answers.of(scores, predictor.calibrator, attributes)
 
 
 def _same(cases: Sequence[Case], chosen: Sequence[Case]) -> list[Case]:
