@@ -126,6 +126,14 @@ def test_what_is_missing_is_named_with_its_reason(predictor, complete_case, answ
     assert "not used" in text
 
 
+def test_what_was_measured_of_each_input_is_on_the_page(record):
+    text = Page(render(record)).text
+    measured = {name: state["quality"] for name, state in record["prediction"]["inputs"].items()}
+    assert {"cxr", "note", "labs"} == {name for name, quality in measured.items() if quality}
+    assert f"sharpness {measured['cxr']['sharpness']:.3g}" in text
+    assert "duplicates" not in text  # zeros are left out
+
+
 def test_an_abstention_is_a_page_too(predictor, complete_case, answer):
     text = Page(render(answer(predictor, replace(complete_case, inputs={})))).text
     assert "No answer" in text
