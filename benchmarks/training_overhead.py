@@ -21,7 +21,7 @@ from clinimm.models.build import EncoderPlan, Vocabulary, build_network
 from clinimm.models.network import Network
 from clinimm.training.loop import Plan, train_epoch
 from clinimm.training.modality_dropout import Schedule
-from clinimm.training.objective import Objective
+from clinimm.training.objective import Objective, Terms
 from clinimm.training.optim import build_optimizer, peak_rates
 from clinimm.types import Analyte, InputState, Kind, Modality, Status
 
@@ -31,7 +31,7 @@ NETS = {
     "resnet18, 128 px, small BERT": (128, "resnet18", {}, "transformer"),
 }
 PLAN = Plan(
-    lr=1e-3, weight_decay=0.05, epochs=100, batch_size=32, clip=1.0, warmup=0.1, patience=9, unimodal_loss=0.3,
+    lr=1e-3, weight_decay=0.05, epochs=100, batch_size=32, clip=1.0, warmup=0.1, patience=9, terms=Terms(0.3),
     schedule=Schedule(0.5, 0.0, 0.1), observed=0.5, analyte_dropout=0.15, pictures=(), seed=0,
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ def bare_epoch(objective: Objective, optimizer: torch.optim.Optimizer, cases: Ba
 
 def measure(net: tuple[int, str, dict[str, object], str], n: int, repeats: int) -> dict[str, float]:
     network, cases = network_and_cases(*net, n)
-    objective = Objective(network, PLAN.unimodal_loss)
+    objective = Objective(network, PLAN.terms)
     peaks = peak_rates(network, PLAN.rates)
     bare = build_optimizer(peaks, PLAN.weight_decay)
     fabric = Fabric(accelerator="cpu", devices=1)

@@ -32,17 +32,21 @@ class Model(Section):
 
 class ModalityDropout(Section):
     """Hide whole inputs in training: none for `quiet` of the steps, rising to `p` at `ramp`. `observed` is the share of
-    hidden sets drawn from the cohort's own missing patterns, the rest being uniform non-empty subsets."""
+    hidden sets drawn from the cohort's own missing patterns, the rest being uniform non-empty subsets. `spoilt` is how
+    often every input is spoilt on purpose, after training, to teach the gate what to doubt."""
 
     p: float = Field(0.5, ge=0, le=1)
     quiet: float = Field(0.1, ge=0, le=1)
     ramp: float = Field(0.5, ge=0, le=1)
     observed: float = Field(0.5, ge=0, le=1)
     analyte: float = Field(0.15, ge=0, lt=1)
+    spoilt: int = Field(4, ge=0)
 
 
 class Optim(Section):
-    """`fusion_lr` and `heads_lr` are the rates of what joins the inputs and of what answers, by default `lr`."""
+    """`fusion_lr` and `heads_lr` are the rates of what joins the inputs and of what answers, by default `lr`. With
+    `balance` above 0 an encoder whose input leads the others learns slower. `evenness_loss` pulls the gate's weights to
+    `evenness` (an entropy, in [0, 1]) at least, less and less up to the share `evenness_until` of the steps."""
 
     lr: float = Field(1e-3, gt=0)
     fusion_lr: float | None = Field(None, gt=0)
@@ -54,6 +58,10 @@ class Optim(Section):
     warmup: float = Field(0.1, ge=0, lt=1)
     patience: int = Field(8, ge=1)
     unimodal_loss: float = Field(0.3, ge=0)
+    balance: float = Field(0.0, ge=0)
+    evenness_loss: float = Field(0.0, ge=0)
+    evenness: float = Field(0.5, ge=0, le=1)
+    evenness_until: float = Field(0.3, ge=0, le=1)
 
 
 class Run(Section):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clinimm.batch import Batch, ModelOutput, Tokens
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.encoder import Encoder
-from clinimm.models.fusions.heard import Heard, Summary, summary, zeroed
+from clinimm.models.fusions.heard import Fusion, Heard, Summary, summary, zeroed
 from clinimm.types import Modality
 
 
@@ -29,7 +29,7 @@ class Network(nn.Module):
         self,
         modalities: Sequence[Modality],
         encoders: Mapping[str, Encoder],
-        fusion: nn.Module,
+        fusion: Fusion,
         width: int,
         prior: Float[Tensor, " k"],
     ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,10 +20,12 @@ from clinimm.metrics import auroc, log_loss
 from clinimm.models.network import Network
 from clinimm.scores import Scores
 from clinimm.training import checkpoint
+from clinimm.training.balance import Balance
 from clinimm.training.checkpoint import Standing, Weights
+from clinimm.training.doubt import learn_doubt
 from clinimm.training.modality_dropout import Schedule, draw_kept
-from clinimm.training.objective import Objective
-from clinimm.training.optim import Rates, TowerRate, build_optimizer, peak_rates, rate_at
+from clinimm.training.objective import Objective, Terms
+from clinimm.training.optim import Rates, TowerRate, build_optimizer, encoder_of, peak_rates, rate_at
 from clinimm.types import Modality
 
 OnEpoch = Callable[[dict[str, float]], None]
@@ -39,7 +42,7 @@ class Plan:
     clip: float
     warmup: float
     patience: int
-    unimodal_loss: float
+    terms: Terms
     schedule: Schedule
     observed: float
     analyte_dropout: float
@@ -47,11 +50,18 @@ class Plan:
     seed: int
     fusion_lr: float | None = None
     heads_lr: float | None = None
+    spoilt: int = 4
+    balance: float = 0.0
+    evenness_until: float = 0.0
     towers: Mapping[str, TowerRate] = field(default_factory=dict)
 
     @property
     def rates(self) -> Rates:
         return Rates(self.lr, self.fusion_lr, self.heads_lr, self.towers)
+
+    def easing(self, progress: float) -> float:
+        """The share of the pull on the gate's evenness that is left, at a share of the run: it falls to 0 in a line."""
+        return max(0.0, 1 - progress / self.evenness_until) if self.evenness_until else 0.0
 
 
 @dataclass(frozen=True)
@@ -71,8 +81,8 @@ def fit(
     Returns the figures of each epoch. Goes on from the checkpoint in `folder`, if there is one.
 
     Raises TrainingError if the loss stops being finite."""
-    objective = Objective(network, plan.unimodal_loss)
-    plain = build_optimizer(peak_rates(network, plan.rates), plan.weight_decay)
+    objective = Objective(network, plan.terms)
+    plain = build_optimizer(peak_rates(network, plan.rates), plan.weight_decay, encoder_of(network))
     loaded = checkpoint.load(folder, fingerprint, plain)
     standing = Standing(fingerprint)
     best: Weights = _learned(network)
@@ -80,10 +90,12 @@ def fit(
         standing, weights, best = loaded
         network.load_learned(weights)
     module, optimizer = fabric.setup(objective, plain)
+    names = [modality.name for modality in network.modalities]
     for row in standing.history:
         on_epoch(row)
     while standing.epoch < plan.epochs and standing.epoch - standing.best_epoch < plan.patience:
-        figures = train_epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch)
+        balance = Balance.resumed(names, plan.balance, standing.history[-1] if standing.history else {})
+        figures = train_epoch(module, optimizer, network.modalities, fold.train, plan, fabric, standing.epoch, balance)
         figures = fabric.broadcast(figures | _judge(network, fold))  # ranks must agree when to stop
         standing, best = _advance(standing, figures, best, network)
         if fabric.is_global_zero:
@@ -91,6 +103,7 @@ def fit(
         fabric.barrier()
         on_epoch(figures)
     network.load_learned(best)
+    learn_doubt(network, fold.train, draws=plan.spoilt, seed=plan.seed)
     return standing.history
 
 
@@ -102,6 +115,7 @@ def train_epoch(
     plan: Plan,
     fabric: Fabric,
     epoch: int,
+    balance: Balance,
 ) -> dict[str, float]:
     """One pass over the training cases. All that is random comes from the seed and the epoch's number, so that a
     resumed run draws as one that was not cut off."""
@@ -115,22 +129,26 @@ def train_epoch(
         progress = (epoch * steps + step) / (plan.epochs * steps)
         for group in optimizer.param_groups:
             group["lr"] = rate_at(epoch * steps + step, plan.epochs * steps, group["peak"], plan.warmup)
+            group["lr"] *= balance.factor(group["encoder"])
         batch = augment(
             train.rows(index), modalities, generator, pictures=plan.pictures,
             analyte_dropout=plan.analyte_dropout,
         )  # fmt: skip
         kept = draw_kept(batch.present, plan.schedule.at(progress), plan.observed, patterns, generator)
-        losses = module(batch.to(fabric.device), kept.to(fabric.device))
+        losses = module(batch.to(fabric.device), kept.to(fabric.device), plan.easing(progress))
         fabric.backward(losses.total)
         fabric.clip_gradients(module, optimizer, max_norm=plan.clip, error_if_nonfinite=False)
         optimizer.step()
         optimizer.zero_grad()
+        # Every process must hear the same, or their rates, and then their weights, part ways.
+        balance.hear(cast(Tensor, fabric.all_reduce(losses.belief, reduce_op="sum")))
         sums += [float(value.detach()) for value in (losses.total, losses.whole, losses.part, losses.unimodal)]
     if not np.isfinite(sums).all():
         raise TrainingError("the loss is not finite", where=f"epoch {epoch + 1}", mend="lower optim.lr")
     names = ("train_loss", "train_loss_all_inputs", "train_loss_some_hidden", "train_loss_each_alone")
     last = rate_at((epoch + 1) * steps - 1, plan.epochs * steps, plan.lr, plan.warmup)
-    return {"epoch": epoch + 1.0, "lr": last} | dict(zip(names, (sums / steps).tolist(), strict=True))
+    told = dict(zip(names, (sums / steps).tolist(), strict=True))
+    return {"epoch": epoch + 1.0, "lr": last} | told | balance.figures()
 
 
 def _steps(cases: int, batch_size: int, world: int) -> int:

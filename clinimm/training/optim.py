@@ -51,14 +51,22 @@ def peak_rates(network: Network, rates: Rates) -> dict[nn.Parameter, float]:
     return {weight: peak for weight, peak in peaks.items() if weight.requires_grad}
 
 
-def build_optimizer(peaks: Mapping[nn.Parameter, float], weight_decay: float) -> AdamW:
+def encoder_of(network: Network) -> dict[nn.Parameter, str]:
+    """The modality of each weight that belongs to one encoder, or sums up its tokens."""
+    parts = ((name.split(".", 2), weight) for name, weight in network.named_parameters())
+    return {weight: part[1] for part, weight in parts if part[0] in ("encoders", "summaries")}
+
+
+def build_optimizer(
+    peaks: Mapping[nn.Parameter, float], weight_decay: float, encoder: Mapping[nn.Parameter, str] | None = None
+) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019) of parameters with their peak rates, which each group keeps as "peak"; biases,
-    norms and other vectors are not decayed."""
-    grouped: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    norms and other vectors are not decayed. A group holds weights of one `encoder` at most, and keeps its name."""
+    grouped: dict[tuple[float, bool, str], list[nn.Parameter]] = {}
     for weight, peak in peaks.items():
-        grouped.setdefault((peak, weight.ndim > 1), []).append(weight)
+        grouped.setdefault((peak, weight.ndim > 1, (encoder or {}).get(weight, "")), []).append(weight)
     groups = [
-        {"params": grouped[key], "lr": key[0], "peak": key[0], "weight_decay": weight_decay * key[1]}
+        {"params": grouped[key], "lr": key[0], "peak": key[0], "weight_decay": weight_decay * key[1], "encoder": key[2]}
         for key in sorted(grouped, reverse=True)
     ]
     return AdamW(groups)

@@ -28,6 +28,7 @@ from clinimm.pseudonyms import known
 from clinimm.training.features import Features
 from clinimm.training.loop import Plan
 from clinimm.training.modality_dropout import Schedule
+from clinimm.training.objective import Terms
 from clinimm.training.optim import TowerRate
 from clinimm.types import Case, Status
 
@@ -122,10 +123,13 @@ def plan_of(config: Config) -> Plan:
         clip=optim.clip,
         warmup=optim.warmup,
         patience=optim.patience,
-        unimodal_loss=optim.unimodal_loss,
+        terms=Terms(optim.unimodal_loss, optim.evenness_loss, optim.evenness),
         schedule=Schedule(hiding.p, hiding.quiet, hiding.ramp),
         observed=hiding.observed,
         analyte_dropout=hiding.analyte,
+        spoilt=hiding.spoilt,
+        balance=optim.balance,
+        evenness_until=optim.evenness_until,
         pictures=tuple(
             name
             for name, section in config.inputs.items()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clinimm.batch import Tokens
 from clinimm.models.fusions import FUSIONS
+from clinimm.models.fusions.doubt import Judge
 from clinimm.models.fusions.gate import Gate
 from clinimm.models.fusions.heard import Heard, Pool
 from clinimm.models.fusions.opinions import ProductOfExperts, dempster
@@ -79,8 +80,9 @@ def test_an_input_that_is_not_trusted_counts_as_one_that_is_absent() -> None:
     """Trust is a soft presence: at 0 the answer is the one without the input, whatever the input holds."""
     gate, said = operator("gate"), heard()
     assert isinstance(gate, Gate)
-    torch.nn.init.zeros_(gate.reliability.say[1].weight[1])  # type: ignore[index]
-    torch.nn.init.constant_(gate.reliability.say[1].bias[1:], -60.0)  # type: ignore[index]
+    judge = gate.doubt.judges[1]
+    assert isinstance(judge, Judge)
+    torch.nn.init.constant_(judge.net[2].bias, -80.0)  # type: ignore[arg-type]
     doubted, absent = gate(said), gate(without(said, 1))
     assert doubted.weights[:, 1].max() < 1e-20
     for part in ("fused", "evidence", "weights"):

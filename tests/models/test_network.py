@@ -67,7 +67,12 @@ def test_gradient_reaches_every_weight(fusion: str) -> None:
     output = network(batch)
     unimodal = binary_cross_entropy_with_logits(output.unimodal, batch.targets[:, None].expand(-1, 3, -1))
     (binary_cross_entropy_with_logits(output.logits, batch.targets) + unimodal).backward()
-    unused = {"model.pooler", "embeddings.word_embeddings", "embeddings.token_type"}
+    unused = {
+        "model.pooler",
+        "embeddings.word_embeddings",
+        "embeddings.token_type",
+        "fusion.doubt",
+    }  # doubt: fitted last
     still = [
         name
         for name, weight in network.named_parameters()

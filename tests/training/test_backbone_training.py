@@ -34,6 +34,7 @@ from clinimm.pseudonyms import hashed
 from clinimm.training.folds import split
 from clinimm.training.loop import Fold, Plan, fit
 from clinimm.training.modality_dropout import Schedule
+from clinimm.training.objective import Terms
 from clinimm.training.optim import Rates, TowerRate, build_optimizer, peak_rates
 from clinimm.training.run import train
 from clinimm.training.setup import build_fabric, plan_of
@@ -41,7 +42,7 @@ from clinimm.types import Case
 
 BACKBONE = ("inputs.cxr.encoder={name='backbone'}", "inputs.note.encoder={name='backbone'}", "optim.epochs=1")
 PLAN = Plan(
-    lr=1e-2, weight_decay=0.01, epochs=3, batch_size=4, clip=1.0, warmup=0.1, patience=9, unimodal_loss=0.3,
+    lr=1e-2, weight_decay=0.01, epochs=3, batch_size=4, clip=1.0, warmup=0.1, patience=9, terms=Terms(0.3),
     schedule=Schedule(0.5, 0.1, 0.5), observed=0.5, analyte_dropout=0.1, pictures=("cxr",), seed=3,
     towers={"cxr": TowerRate(1e-2, 0.5), "note": TowerRate(1e-2, 0.5)},
 )  # fmt: skip

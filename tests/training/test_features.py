@@ -18,9 +18,10 @@ from clinimm.training import features as module
 from clinimm.training.features import Features, read
 from clinimm.training.loop import Fold, Plan, fit
 from clinimm.training.modality_dropout import Schedule
+from clinimm.training.objective import Terms
 
 PLAN = Plan(
-    lr=1e-2, weight_decay=0.01, epochs=3, batch_size=4, clip=1.0, warmup=0.1, patience=9, unimodal_loss=0.3,
+    lr=1e-2, weight_decay=0.01, epochs=3, batch_size=4, clip=1.0, warmup=0.1, patience=9, terms=Terms(0.3),
     schedule=Schedule(0.5, 0.1, 0.5), observed=0.5, analyte_dropout=0.1, pictures=(), seed=3,
 )  # fmt: skip
 NAMES = ("cxr", "note")

@@ -16,6 +16,7 @@ from clinimm.errors import TrainingError
 from clinimm.training.folds import split, train_folds
 from clinimm.training.loop import Fold, Plan, fit
 from clinimm.training.modality_dropout import Schedule
+from clinimm.training.objective import Terms
 from clinimm.training.run import train
 from clinimm.training.tracking import Tracker
 
@@ -27,7 +28,7 @@ PLAN = Plan(
     clip=1.0,
     warmup=0.1,
     patience=10,
-    unimodal_loss=0.3,
+    terms=Terms(0.3),
     schedule=Schedule(0.5, 0.1, 0.5),
     observed=0.5,
     analyte_dropout=0.1,

@@ -5,15 +5,14 @@ operator holds: what an absent input would have held cannot change a bit of the 
 
 from collections.abc import Callable
 
-from torch import nn
-
 from clinimm.models.fusions.attention import CrossAttention, GatedCrossAttention
 from clinimm.models.fusions.gate import DiseaseGate, Gate
+from clinimm.models.fusions.heard import Fusion
 from clinimm.models.fusions.joint import Completion, Concat, PatternExperts, Sum
 from clinimm.models.fusions.opinions import Evidential, Late, ProductOfExperts, QualityAware
 from clinimm.models.fusions.products import LowRank, Product
 
-FUSIONS: dict[str, Callable[..., nn.Module]] = {
+FUSIONS: dict[str, Callable[..., Fusion]] = {
     "gate": Gate,
     "disease_gate": DiseaseGate,
     "evidential": Evidential,

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clinimm.batch import Tokens
-from clinimm.models.fusions.heard import Heard, Joined, Pool, summary
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, Pool, summary
 from clinimm.models.resampler import CrossAttend, feed_forward
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Fusion):
     """A transformer over the tokens of all inputs behind a read-out token; absent inputs are masked out of it.
 
     Source: the masked self-attention fusion of Vaswani et al.'s encoder (2017), pre-norm, with a learned vector added
@@ -40,7 +40,7 @@ class CrossAttention(nn.Module):
         return Joined(self.layers(sequence, src_key_padding_mask=~seen)[:, 0], *self.pool.even(heard))
 
 
-class GatedCrossAttention(nn.Module):
+class GatedCrossAttention(Fusion):
     """A vector, at first the mean of the present summaries, that reads the tokens of one input after the other, each
     through gates that start shut:
 

@@ -4,22 +4,24 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import logsigmoid
 
-from clinimm.models.fusions.heard import Heard, Joined, PerModality, Pool, masked_softmax
+from clinimm.models.fusions.doubt import Doubt
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool, masked_softmax, shares
 from clinimm.models.fusions.products import LowRankProduct
-from clinimm.models.fusions.reliability import TRUSTING, Reliability, trusted
+from clinimm.models.fusions.reliability import Reliability
 
 
-class Gate(nn.Module):
-    """Weights = softmax of a over the present, each times its trust.
+class Gate(Fusion):
+    """Weights = softmax over the present, each times its trust, and shares of these.
 
     Trust is a soft presence: between 1, where an input counts as the softmax says, and 0, where the answer is the one
-    without it, whatever it holds: in the weights, in the number of opinions and in the product. Corrupted training
-    inputs teach it (see `clinimm.training.corruption`).
+    without it, whatever it holds: in the weights, in the number of opinions and in the product. Spoilt inputs teach it
+    (see `clinimm.training.doubt`).
 
     A weighted sum hides what only two inputs together tell, so a low-rank product of narrow squeezes stands beside it:
     on a few hundred cases a net over the sum alone does not find an exclusive or."""
+
+    doubt: Doubt
 
     def __init__(
         self,
@@ -34,7 +36,8 @@ class Gate(nn.Module):
         squeeze: int = 4,
     ) -> None:
         super().__init__()
-        self.reliability = Reliability(width, qualities, 2, inner=inner)
+        self.reliability = Reliability(width, qualities, 1, inner=inner)
+        self.doubt = Doubt(width, qualities)
         self.maps = PerModality(width, len(qualities), width)
         self.mix = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout))
         self.product = LowRankProduct(width, len(qualities), dropout, rank=rank, squeeze=squeeze)
@@ -42,15 +45,14 @@ class Gate(nn.Module):
         self.temperature = temperature
 
     def forward(self, heard: Heard) -> Joined:
-        score, doubt = self.reliability(heard).unbind(-1)
-        trust = trusted(doubt, heard)
-        weights = masked_softmax(score / self.temperature + logsigmoid(doubt + TRUSTING), heard.present)
+        trust = self.doubt(heard)
+        weights = shares(masked_softmax(self.reliability(heard)[..., 0] / self.temperature, heard.present) * trust)
         evidence = self.pool(heard.opinions, weights[..., None], trust)
         whole = ((weights * trust)[..., None] * self.maps(heard)).sum(1)
         return Joined(self.mix(whole) + self.product(heard, trust), weights, evidence, trust=trust)
 
 
-class DiseaseGate(nn.Module):
+class DiseaseGate(Fusion):
     """A gate with weights of its own for each target: what a film says of the lungs is not what it says of the blood.
 
     weight_km = softmax over the present m of q . K_km h_m / sqrt(d), where q is read from the mean of the summaries.

@@ -45,6 +45,20 @@ class Joined:
     penalty: Float[Tensor, ""] | None = None
 
 
+class Fusion(nn.Module):
+    """What every operator is. One that can tell which inputs are spoilt has a `doubt` that does."""
+
+    doubt: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_module("doubt", None)
+
+    def forward(self, heard: Heard) -> Joined:
+        """What the inputs say together."""
+        raise TypeError(f"{type(self).__name__} does not fuse")
+
+
 def zeroed(layer: nn.Linear) -> nn.Linear:
     """`layer` with all its weights set to 0: what it adds starts as nothing."""
     for weight in layer.parameters():

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinimm.models.fusions.heard import Heard, Joined, PerModality, Pool, summary
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool, summary
 
 
 def side_by_side(heard: Heard) -> Float[Tensor, "b m e"]:
@@ -14,7 +14,7 @@ def side_by_side(heard: Heard) -> Float[Tensor, "b m e"]:
     return torch.stack([summary(one) for one in heard.tokens], dim=1) * heard.here[..., None]
 
 
-class Concat(nn.Module):
+class Concat(Fusion):
     """All summaries side by side, a learned vector in the place of an absent one, and a small net over them."""
 
     def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
@@ -28,7 +28,7 @@ class Concat(nn.Module):
         return Joined(self.mix(filled.flatten(1)), *self.pool.even(heard))
 
 
-class Sum(nn.Module):
+class Sum(Fusion):
     """Sum of one linear map per modality, and a nonlinearity."""
 
     def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
@@ -41,7 +41,7 @@ class Sum(nn.Module):
         return Joined(self.dropout(torch.tanh(self.maps(heard).sum(1))), *self.pool.even(heard))
 
 
-class PatternExperts(nn.Module):
+class PatternExperts(Fusion):
     """A mixture of small nets over all summaries, routed by which inputs are present alone.
 
     Shares = softmax of -|W_e - pattern|, the Laplace gate. Source: Han et al. 2024, "FuseMoE", eq. 4. Differs: every
@@ -64,7 +64,7 @@ class PatternExperts(nn.Module):
         return Joined((routed[..., None] * answers).sum(1), *self.pool.even(heard))
 
 
-class Completion(nn.Module):
+class Completion(Fusion):
     """All summaries side by side, an absent one guessed from those that are there, and a small net over them.
 
     The guess is the mean, over what is present, of one linear map for each ordered pair of inputs; its squared error on

@@ -7,14 +7,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from clinimm.models.fusions.heard import Heard, Joined, PerModality, Pool, shares
+from clinimm.models.fusions.doubt import Doubt
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool, shares
 from clinimm.models.fusions.products import LowRankProduct
-from clinimm.models.fusions.reliability import Reliability, trusted
+from clinimm.models.fusions.reliability import Reliability
 
+_READY = 2.0  # the logit of 88 %: how far an opinion is believed before anything was learned
 _SURE = 1 - 1e-4  # no opinion is certain: its contrary would have a logarithm of minus infinity
 
 
-class Late(nn.Module):
+class Late(Fusion):
     """The average of the opinions, and a linear map of the summaries: no interaction at all."""
 
     def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
@@ -27,7 +29,7 @@ class Late(nn.Module):
         return Joined((weights[..., None] * self.maps(heard)).sum(1), weights, evidence)
 
 
-class Evidential(nn.Module):
+class Evidential(Fusion):
     """Opinions as belief in yes, belief in no and uncertainty, discounted by trust, joined by Dempster's rule.
 
     An opinion of logit d becomes the belief |tanh(d / 2)| in one side and uncertainty for the rest, the least committed
@@ -36,15 +38,18 @@ class Evidential(nn.Module):
     no at once is their conflict. After Han et al. 2021, "Trusted Multi-View Classification", eq. 4. Differs: beliefs
     come from logits, so that one opinion alone answers as its own head does."""
 
+    doubt: Doubt
+
     def __init__(
         self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, rank: int = 8, squeeze: int = 4
     ) -> None:
         super().__init__()
         self.reliability = Reliability(width, qualities, 1)
+        self.doubt = Doubt(width, qualities)
         self.product = LowRankProduct(width, len(qualities), dropout, rank=rank, squeeze=squeeze)
 
     def forward(self, heard: Heard) -> Joined:
-        trust = trusted(self.reliability(heard)[..., 0], heard)
+        trust = torch.sigmoid(self.reliability(heard)[..., 0] + _READY) * self.doubt(heard)
         evidence, conflict = dempster(heard.opinions, trust)
         return Joined(self.product(heard, trust), shares(trust), evidence, trust=trust, conflict=conflict)
 
@@ -62,7 +67,7 @@ def dempster(
     return logits, 1 - (yes_plausible + no_plausible - unknown)
 
 
-class ProductOfExperts(nn.Module):
+class ProductOfExperts(Fusion):
     """Opinions as Gaussian experts of a learned precision T, beside a prior expert of precision 1:
 
     sum_m T_m opinion_m / (1 + sum_m T_m)
@@ -83,7 +88,7 @@ class ProductOfExperts(nn.Module):
         return Joined(self.product(heard, heard.here), shares(precision), mean * torch.exp(self.scale))
 
 
-class QualityAware(nn.Module):
+class QualityAware(Fusion):
     """Opinions added up, each times how confident it is, through which no gradient flows, so that none can inflate
     itself.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clinimm.models.fusions.heard import Heard, Joined, PerModality, Pool
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool
 
 
 class LowRankProduct(nn.Module):
@@ -32,7 +32,7 @@ class LowRankProduct(nn.Module):
         return torch.einsum("brw,r->bw", product, self.sum_ranks)
 
 
-class LowRank(nn.Module):
+class LowRank(Fusion):
     """Opinions averaged, corrected by a low-rank product."""
 
     def __init__(
@@ -46,7 +46,7 @@ class LowRank(nn.Module):
         return Joined(self.product(heard, heard.here), *self.pool.even(heard))
 
 
-class Product(nn.Module):
+class Product(Fusion):
     """Opinions averaged, corrected by the elementwise product of 1 + tanh of one linear map per modality."""
 
     def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:

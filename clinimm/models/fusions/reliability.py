@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from clinimm.models.fusions.heard import Heard, summary, zeroed
 
 WEEK = 7.0
-TRUSTING = 4.0  # the logit of 98 %: what is not judged yet is believed
 
 
 class Freshness(nn.Module):
@@ -42,8 +41,3 @@ class Reliability(nn.Module):
         parts = zip(self.fresh, self.see, self.judge, self.say, heard.tokens, heard.quality, strict=True)
         said = [say(torch.tanh(see(summary(one)) + judge(fresh(q)))) for fresh, see, judge, say, one, q in parts]
         return torch.stack(said, dim=1)
-
-
-def trusted(score: Float[Tensor, "b m"], heard: Heard) -> Float[Tensor, "b m"]:
-    """The probability that an input is what it should be, of a score that starts at 0; 0 for the absent."""
-    return torch.sigmoid(score + TRUSTING) * heard.here

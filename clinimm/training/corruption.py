@@ -1,0 +1,71 @@
+"""Inputs spoilt on purpose, so that the gate learns to doubt what is not what it should be.
+
+Spoilt means that nothing of the patient is left in it: noise, one color, or its parts in another order. How good the
+input looks (its quality features) is moved at random in half of the cases: a spoilt film often looks odd, not always.
+
+After the image corruptions of Hendrycks and Dietterich 2019 at their strongest, and, for what they teach, outlier
+exposure (Hendrycks, Mazeika and Dietterich 2019)."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from clinimm.batch import Batch, ModalityBatch, Tokens
+from clinimm.models.fusions.doubt import AGES
+
+_PUSH = 2.0
+
+
+def spoil(batch: Batch, generator: torch.Generator) -> Batch:
+    """The batch with every present input spoilt."""
+    parts = {name: _spoilt(part, generator) for name, part in batch.modalities.items()}
+    return replace(batch, modalities=parts)
+
+
+def _spoilt(part: ModalityBatch, generator: torch.Generator) -> ModalityBatch:
+    rows = part.present.nonzero()[:, 0]
+    if not len(rows):
+        return part
+    change = spoilt_numbers if part.values.is_floating_point() else spoilt_words
+    values = part.values.index_copy(0, rows, change(part.values[rows], generator))
+    if part.mask is not None and part.values.is_floating_point():
+        values = torch.where(part.mask, values, part.values)  # an unknown analyte stays unknown
+    encoded = part.encoded
+    if encoded is not None:
+        odd = spoilt_numbers(encoded.values[rows], generator)
+        encoded = Tokens(encoded.values.index_copy(0, rows, odd), encoded.mask)
+    quality = part.quality.index_copy(0, rows, _moved(part.quality[rows], generator))
+    return replace(part, values=values, quality=quality, encoded=encoded)
+
+
+def spoilt_numbers(values: Float[Tensor, "r ..."], generator: torch.Generator) -> Float[Tensor, "r ..."]:
+    """Each row as noise, as one number, or with its numbers in another order, at random; noise and number are as large
+    as the numbers of all rows, or up to twice as large."""
+    flat = values.flatten(1)
+    mean, spread = values.mean(), values.std(correction=0).clamp_min(1e-3)
+    noise = torch.randn(flat.shape, generator=generator).to(flat)
+    loud = 1 + torch.rand(len(flat), 1, generator=generator).to(flat)
+    order = torch.rand(flat.shape, generator=generator).argsort(1).to(flat.device)
+    kinds = torch.stack([mean + loud * spread * noise, (mean + loud * spread * noise[:, :1]).expand_as(flat),
+                         flat.gather(1, order)])  # fmt: skip
+    chosen = torch.randint(len(kinds), (len(flat),), generator=generator).to(flat.device)
+    return kinds[chosen, torch.arange(len(flat), device=flat.device)].view_as(values)
+
+
+def spoilt_words(values: Int[Tensor, "r n"], generator: torch.Generator) -> Int[Tensor, "r n"]:
+    """Each row as random words of the vocabulary, as one word again and again, or as words of all notes mixed."""
+    any_word = torch.randint(int(values.max()) + 1, values.shape, generator=generator).to(values)
+    mixed = values.flatten()[torch.randint(values.numel(), values.shape, generator=generator).to(values.device)]
+    kinds = torch.stack([any_word, any_word[:, :1].expand_as(values), mixed.to(values)])
+    chosen = torch.randint(len(kinds), (len(values),), generator=generator).to(values.device)
+    return kinds[chosen, torch.arange(len(values), device=values.device)]
+
+
+def _moved(quality: Float[Tensor, "r q"], generator: torch.Generator) -> Float[Tensor, "r q"]:
+    """Half of the rows pushed by about twice the spread of all, but for the age."""
+    push = _PUSH * torch.randn(quality.shape, generator=generator).to(quality)
+    half = (torch.rand(len(quality), 1, generator=generator) < 0.5).to(quality)
+    moved = quality + half * push * (quality.std(0, correction=0) + 0.1)
+    return torch.cat([moved[:, :-AGES], quality[:, -AGES:]], dim=1)

@@ -1,0 +1,73 @@
+"""The last step of a training run: the gate learns which inputs to doubt, from training inputs that are spoilt.
+
+It comes last, and nothing else moves: what to believe is best learned on a few epochs, whom to doubt on many, and an
+answer to inputs as they should be stays as it was judged."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from clinimm.batch import Batch
+from clinimm.inference import evaluating
+from clinimm.models.fusions.doubt import BELIEVED, Doubt, Judge, evidence
+from clinimm.models.network import Network
+from clinimm.training.corruption import spoil
+
+_ROWS = 64
+_STEPS, _BATCH, _RATE, _DECAY = 400, 128, 5e-3, 1e-3
+_SOUND = 4.0  # how much worse it is to doubt a sound input than to believe a spoilt one
+
+
+def learn_doubt(network: Network, train: Batch, *, draws: int, seed: int) -> None:
+    """Fits `network.fusion.doubt`, if there is one, on the training cases as they are and spoilt `draws` times. The
+    encoders run 1 + `draws` times over them."""
+    doubt = network.fusion.doubt
+    if not isinstance(doubt, Doubt) or not draws:
+        return
+    generator = torch.Generator().manual_seed(seed)
+    with evaluating(network):
+        sound = looked_at(network, train)
+        spoilt = [looked_at(network, spoil(train, generator)) for _ in range(draws)]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for i, judge in enumerate(doubt.judges):
+            here = train.present[:, i].nonzero()[:, 0].to(sound[i].device)
+            if len(here) > 1:
+                fit_judge(cast(Judge, judge), sound[i][here], torch.cat([one[i][here] for one in spoilt]), generator)
+
+
+@torch.no_grad()
+def looked_at(network: Network, batch: Batch) -> list[Float[Tensor, "b _"]]:
+    """What the judge of each input looks at, in every case."""
+    rows: list[list[Tensor]] = []
+    for start in range(0, len(batch), _ROWS):
+        part = batch.rows(torch.arange(start, min(start + _ROWS, len(batch)))).to(network.prior.device)
+        tokens = network.tokens(part, part.present)
+        rows.append([evidence(tokens[name], part.quality[name]) for name in tokens])
+    return [torch.cat(column) for column in zip(*rows, strict=True)]
+
+
+def fit_judge(
+    judge: Judge, sound: Float[Tensor, "s f"], spoilt: Float[Tensor, "n f"], generator: torch.Generator
+) -> None:
+    """Teaches a judge which rows are spoilt. What it looks at is standardized by the sound ones."""
+    judge.center.copy_(sound.mean(0))
+    judge.scale.copy_(sound.std(0, correction=0).clamp_min(1e-3))
+    for layer in judge.net:
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
+    features = torch.cat([sound, spoilt])
+    wanted = torch.cat([torch.ones(len(sound), 1), torch.zeros(len(spoilt), 1)]).to(sound)
+    weight = torch.where(wanted > 0, _SOUND * len(spoilt) / len(sound), 1.0)
+    judge.net.requires_grad_(True)
+    optimizer = torch.optim.AdamW(judge.net.parameters(), lr=_RATE, weight_decay=_DECAY)
+    for _ in range(_STEPS):
+        rows = torch.randint(len(features), (_BATCH,), generator=generator).to(features.device)
+        loss = binary_cross_entropy_with_logits(judge(features[rows]) + BELIEVED, wanted[rows], weight=weight[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    judge.net.requires_grad_(False)
