@@ -1,32 +1,29 @@
 """Trained artifacts judged on a cohort, and only on patients that they have never seen."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+import clinimm
 from clinimm.artifact import seen_patients
-from clinimm.data.prepare import prepare_all
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.compare import Comparison, compare
-from clinimm.evaluation.evaluate import Evaluation, evaluate
-from clinimm.evaluation.opponents import Opinions, opponents_to_train, train_opponents
-from clinimm.evaluation.plain import plain_cases
-from clinimm.inference import Predictor, score_subsets
-from clinimm.progress import progress_bar
+from clinimm.evaluation.corruption import Corrupted
+from clinimm.evaluation.external import committee_of_folds, external
+from clinimm.evaluation.hear import Heard, ask, hear, read
+from clinimm.evaluation.judgement import Judgement, conclude
+from clinimm.evaluation.opponents import Opinions
+from clinimm.evaluation.probes.ask import Probed
+from clinimm.evaluation.probes.findings import findings
+from clinimm.evaluation.probes.shortcuts import picture_sizes
+from clinimm.inference import Predictor
 from clinimm.pseudonyms import hashed
 from clinimm.types import Case
 
-
-@dataclass(frozen=True)
-class Judgement:
-    """`left_out` counts the cases of patients that a model had seen; `comparisons` is empty without opponents."""
-
-    evaluation: Evaluation
-    comparisons: tuple[Comparison, ...]
-    left_out: int
+__all__ = ["artifacts_in", "ask", "judge", "read", "unseen", "unseen_parts"]
 
 
 def artifacts_in(directory: Path) -> list[Path]:
@@ -46,28 +43,65 @@ def judge(
     bootstrap: int,
     seed: int = 0,
     opponents: bool = False,
+    whole: bool = False,
     backbone: Path | None = None,
     console: Console | None = None,
 ) -> Judgement:
-    """The evaluation of one artifact, or of the folds of one run, each on the patients it has not seen.
+    """The evaluation of one artifact, or of the folds of one run, each on the patients it has not seen. Where none of
+    them has seen any patient, the folds answer together for all: a cohort from elsewhere, set beside what the artifacts
+    said of their own test patients.
 
-    Opponents are trained on the seen cases and asked about the same unseen ones. Raises ClinimmError if there is no
-    unseen case, or one that two folds would answer."""
-    parts = unseen_parts(directories, cases)
-    answers, opinions = [], []
-    for directory, part in zip(directories, parts, strict=True):
-        predictor = Predictor.load(directory, backbone=backbone)
-        answers.append(ask(predictor, part, directory.parent.name, console))
-        if opponents:
-            chosen = {case.case_id for case in part}
-            seen = [case for case in cases if case.case_id not in chosen]
-            opinions.append(_opinions(predictor, seen, part, seed, directory.parent.name, console))
-    pooled = Answers.concat(answers)
-    return Judgement(
-        evaluation=evaluate(pooled, bootstrap=bootstrap, seed=seed),
-        comparisons=compare(pooled, Opinions.concat(opinions), bootstrap=bootstrap, seed=seed) if opponents else (),
-        left_out=len(cases) - sum(len(part) for part in parts),
-    )
+    Opponents are trained on the seen cases and asked about the same unseen ones. `whole` asks for all that a page
+    holds: subgroups, contributions, robustness, curves, spoilt inputs and, with opponents, probes of shortcuts. Raises
+    ClinimmError if there is no unseen case, one that two folds would answer, or nothing to train opponents on."""
+    parts = [unseen(directory, cases) for directory in directories]
+    elsewhere = all(len(part) == len(cases) for part in parts)
+    _check(parts[:1] if elsewhere else parts)
+    if opponents and elsewhere:
+        raise ClinimmError(
+            "no case of this manifest was trained on, so there is nothing to train opponents on",
+            where="--opponents", mend="leave it out, or give the manifest that the model was trained on",
+        )  # fmt: skip
+    predictors = [Predictor.load(directory, backbone=backbone) for directory in directories]
+    sizes = picture_sizes(predictors[0].preparer, cases) if opponents and whole else None
+    heard = [
+        hear(
+            predictor, part, _others(cases, part), directory.parent.name,
+            opponents=opponents, sizes=sizes, whole=whole, seed=seed, console=console,
+        )
+        for predictor, directory, part in zip(predictors, directories, parts, strict=True)
+    ]  # fmt: skip
+    return _concluded(
+        heard,
+        [_metrics(directory) for directory in directories] if elsewhere else None,
+        whole=whole, left_out=0 if elsewhere else len(cases) - sum(len(part) for part in parts),
+        bootstrap=bootstrap, seed=seed,
+    )  # fmt: skip
+
+
+def _concluded(
+    heard: Sequence[Heard],
+    records: Sequence[dict[str, Any]] | None,
+    *,
+    whole: bool,
+    left_out: int,
+    bootstrap: int,
+    seed: int,
+) -> Judgement:
+    """With `records`, the artifacts' own metrics, all of them have answered for the same cases from elsewhere."""
+    each = [one.answers for one in heard]
+    answers = Answers.concat(each) if records is None else committee_of_folds(each, [one.thresholds for one in heard])
+    opinions = [one.opinions for one in heard if one.opinions is not None]
+    probed = [one.probed for one in heard if one.probed is not None]
+    return conclude(
+        answers,
+        Opinions.concat(opinions) if opinions else None,
+        _joined([one.corrupted for one in (heard if records is None else heard[:1])]),
+        findings(Probed.concat(probed), bootstrap=bootstrap, seed=seed) if probed else (),
+        () if records is None else external(answers, records, bootstrap=bootstrap, seed=seed),
+        whole=whole, left_out=left_out, bootstrap=bootstrap, seed=seed,
+        about={"name": heard[0].name, "artifacts": [one.digest for one in heard], "clinimm": clinimm.__version__},
+    )  # fmt: skip
 
 
 def unseen_parts(directories: Sequence[Path], cases: Sequence[Case]) -> list[list[Case]]:
@@ -83,6 +117,11 @@ def unseen(directory: Path, cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if hashed(case.patient_id) not in seen]
 
 
+def _others(cases: Sequence[Case], part: Sequence[Case]) -> list[Case]:
+    chosen = {case.case_id for case in part}
+    return [case for case in cases if case.case_id not in chosen]
+
+
 def _check(parts: Sequence[Sequence[Case]]) -> None:
     ids = [case.case_id for part in parts for case in part]
     if not ids:
@@ -91,27 +130,15 @@ def _check(parts: Sequence[Sequence[Case]]) -> None:
         raise ClinimmError("some cases are new to more than one fold", mend="give the artifact of one fold")
 
 
-def ask(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None = None) -> Answers:
-    """What a model says of cases, for every subset of their inputs."""
-    with progress_bar(console) as bar:
-        task = bar.add_task(f"read {label}", total=len(cases), note="")
-        batch = prepare_all(predictor.preparer, cases, on_done=lambda _: bar.advance(task))
-    ids = [case.patient_id for case in cases]
-    return Answers.of(score_subsets(predictor.network, batch, ids, predictor.config.target_names), predictor.calibrator)
+def _metrics(directory: Path) -> dict[str, Any]:
+    """What an artifact said of its own test cases; it was hashed with the rest, and checked when it was loaded."""
+    found: dict[str, Any] = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    return found
 
 
-def _opinions(
-    predictor: Predictor, seen: Sequence[Case], unseen: Sequence[Case], seed: int, label: str, console: Console | None
-) -> Opinions:
-    train, test = (
-        plain_cases(part, prepare_all(predictor.preparer, part), predictor.modalities) for part in (seen, unseen)
-    )
-    with progress_bar(console) as bar:
-        task = bar.add_task(f"opponents of {label}", total=opponents_to_train(train), note="")
-
-        def started(name: str) -> None:
-            bar.update(task, advance=1, note=name)
-
-        return train_opponents(
-            train, test, sensitivity=predictor.config.evaluation.sensitivity, seed=seed, progress=started
-        )
+def _joined(parts: Sequence[tuple[Corrupted, ...]]) -> tuple[Corrupted, ...]:
+    """Each corruption over the folds that had cases for it."""
+    found: dict[tuple[str, str], list[Corrupted]] = {}
+    for one in (one for part in parts for one in part):
+        found.setdefault((one.modality, one.how), []).append(one)
+    return tuple(Corrupted.concat(same) for same in found.values())

@@ -7,7 +7,7 @@ from clinimm.config import Reference
 from clinimm.evaluation.compare import Comparison
 from clinimm.evaluation.evaluate import Evaluation, TargetEvaluation
 from clinimm.evaluation.grid import Grid, figure, signed_figure
-from clinimm.evaluation.measure import METRICS, Gain, Row
+from clinimm.evaluation.measure import COVERAGE, METRICS, Gain, Row
 from clinimm.scores import members, subset_name
 
 HEADINGS = {
@@ -17,6 +17,7 @@ HEADINGS = {
     "ece": "ECE",
     "sensitivity": "sens.",
     "specificity": "spec.",
+    COVERAGE: "coverage",
 }
 SUBSET_NOTE = "A row holds the cases that have at least one of its inputs, all others hidden."
 THRESHOLD_NOTE = "Sensitivity and specificity at the threshold set on validation; 95 % intervals by drawing patients."

@@ -1,0 +1,141 @@
+"""What one artifact, and the opponents of its training patients, say of cases that it has not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.console import Console
+from torch import Tensor
+
+from clinimm.batch import Batch
+from clinimm.data.picture_door import PictureDoor
+from clinimm.data.prepare import prepare_all
+from clinimm.data.quality.picture import picture_quality
+from clinimm.evaluation.answers import Answers, attributes_of
+from clinimm.evaluation.corruption import Corrupted, corrupt
+from clinimm.evaluation.embeddings import networks_of, spaces_of
+from clinimm.evaluation.opponents import Opinions, opponents_to_train, train_opponents
+from clinimm.evaluation.plain import plain_cases
+from clinimm.evaluation.probes.ask import Probed, probe
+from clinimm.evaluation.probes.shortcuts import Sight, Sizes
+from clinimm.inference import Predictor, evaluating, score_subsets
+from clinimm.progress import progress_bar
+from clinimm.scores import patterns, subset_name
+from clinimm.types import Case
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One artifact's part: `thresholds` are its own; what was not asked for is None or empty."""
+
+    name: str
+    digest: str
+    thresholds: Float[np.ndarray, " k"]
+    answers: Answers
+    opinions: Opinions | None
+    probed: Probed | None
+    corrupted: tuple[Corrupted, ...]
+
+
+def hear(
+    predictor: Predictor,
+    unseen: Sequence[Case],
+    seen: Sequence[Case],
+    label: str,
+    *,
+    opponents: bool = False,
+    sizes: Sizes | None = None,
+    whole: bool = False,
+    seed: int = 0,
+    console: Console | None = None,
+) -> Heard:
+    """The answers to the unseen cases. Opponents and, with the stored `sizes` of all pictures, probes of shortcuts are
+    trained on the seen ones; `whole` asks about spoilt inputs too."""
+    asked = read(predictor, unseen, label, console)
+    taught = read(predictor, seen, f"{label}, seen", console) if opponents or sizes is not None else None
+    return Heard(
+        name=predictor.config.name,
+        digest=predictor.digest,
+        thresholds=predictor.calibrator.thresholds,
+        answers=ask(predictor, unseen, asked),
+        opinions=_opinions(predictor, (seen, taught), (unseen, asked), seed, label, console)
+        if opponents and taught
+        else None,
+        probed=_probed(predictor, (seen, taught), (unseen, asked), sizes, seed)
+        if taught and sizes is not None
+        else None,
+        corrupted=_spoilt(predictor, unseen, asked, seed) if whole else (),
+    )
+
+
+def read(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None = None) -> Batch:
+    """The cases, prepared as the model wants them."""
+    with progress_bar(console) as bar:
+        task = bar.add_task(f"read {label}", total=len(cases), note="")
+        return prepare_all(predictor.preparer, cases, on_done=lambda _: bar.advance(task))
+
+
+def ask(predictor: Predictor, cases: Sequence[Case], batch: Batch) -> Answers:
+    """What a model says of cases, for every subset of their inputs."""
+    ids = [case.patient_id for case in cases]
+    scores = score_subsets(predictor.network, batch, ids, predictor.config.target_names)
+    return Answers.of(scores, predictor.calibrator, attributes_of(cases, predictor.config.data.attributes))
+
+
+def _spoilt(predictor: Predictor, cases: Sequence[Case], batch: Batch, seed: int) -> tuple[Corrupted, ...]:
+    names = [modality.name for modality in predictor.modalities]
+
+    def probabilities(logits: Float[np.ndarray, "n k"], present: Bool[np.ndarray, "n m"]) -> Float[np.ndarray, "n k"]:
+        return predictor.calibrator.apply(logits, patterns(present, subset_name(names), names))
+
+    measured = {
+        name: partial(_looks, door) for name, door in predictor.preparer.doors.items() if isinstance(door, PictureDoor)
+    }
+    ids = [case.patient_id for case in cases]
+    with evaluating(predictor.network):
+        return corrupt(predictor.network, batch, ids, probabilities, measured=measured, seed=seed)
+
+
+def _looks(door: PictureDoor, values: Float[Tensor, "1 ..."]) -> Float[Tensor, " q"]:
+    """The quality of a picture as far as its pixels on the model's grid tell it."""
+    pixels = (values[0] * door.std + door.mean).clamp(0, 1)
+    return picture_quality(pixels, pixels, {})
+
+
+def _opinions(
+    predictor: Predictor,
+    taught: tuple[Sequence[Case], Batch],
+    asked: tuple[Sequence[Case], Batch],
+    seed: int,
+    label: str,
+    console: Console | None,
+) -> Opinions:
+    train, test = (plain_cases(cases, batch, predictor.modalities) for cases, batch in (taught, asked))
+    networks = networks_of(predictor.network)
+    # Which training patients each network of a committee was not trained on is not told by an artifact.
+    spaces = spaces_of(networks, [()] * len(networks), taught[1], train.patient_ids, asked[1])
+    with progress_bar(console) as bar:
+        task = bar.add_task(f"opponents of {label}", total=opponents_to_train(train), note="")
+
+        def started(name: str) -> None:
+            bar.update(task, advance=1, note=name)
+
+        sensitivity = predictor.config.evaluation.sensitivity
+        return train_opponents(train, test, sensitivity=sensitivity, seed=seed, progress=started, spaces=spaces)
+
+
+def _probed(
+    predictor: Predictor,
+    taught: tuple[Sequence[Case], Batch],
+    asked: tuple[Sequence[Case], Batch],
+    sizes: Sizes,
+    seed: int,
+) -> Probed:
+    train, test = (
+        Sight(cases, batch, plain_cases(cases, batch, predictor.modalities)) for cases, batch in (taught, asked)
+    )
+    targets = predictor.config.target_names
+    with evaluating(predictor.network):
+        return probe(predictor.network, predictor.calibrator, train, test, target_names=targets, sizes=sizes, seed=seed)
