@@ -7,6 +7,8 @@ encoders.json     architectures of text encoders and of a backbone's towers
 origin.json       the backbone that was used: its digest, and where it was
 weights.safetensors
 calibration.json
+decision.json     conformal sets, what disagreement of inputs is normal, and the guards without their arrays
+guards.safetensors  the guards' arrays
 patients.json     hashes of the patients it was trained and calibrated on, so that none of them is tested on
 metrics.json      the evaluation
 card.md           the model card"""
@@ -33,7 +35,9 @@ from clinimm.data.doors import recorded_preparer
 from clinimm.data.note_door import NoteDoor
 from clinimm.data.prepare import Preparer
 from clinimm.data.quality import QUALITIES
+from clinimm.decision import Uncertainty
 from clinimm.errors import ArtifactError, BackboneError
+from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.build import EncoderPlan, TowerPlan, Vocabulary, build_network
@@ -43,7 +47,10 @@ from clinimm.models.towers.base import Tower
 from clinimm.pseudonyms import hashed
 
 FORMAT = "clinimm.artifact/1"
-_PARTS = ("config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "patients.json")
+_PARTS = (
+    "config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "decision.json",
+    "guards.safetensors", "patients.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Artifact:
     preparer: Preparer
     network: Network
     calibrator: Calibrator
+    uncertainty: Uncertainty
+    guards: Guards
 
 
 def network_for(
@@ -113,6 +122,8 @@ def save(
     preparer: Preparer,
     network: Network,
     calibrator: Calibrator,
+    uncertainty: Uncertainty,
+    guards: Guards,
     metrics: Mapping[str, Any],
     card: str,
     seen: Collection[str],
@@ -133,6 +144,7 @@ def save(
         "preparer.json": _json(preparer.record()),
         "encoders.json": _json(architectures),
         "calibration.json": calibrator.to_json(),
+        "decision.json": _json({"uncertainty": uncertainty.record(), "guards": guards.record()}),
         "patients.json": json.dumps(sorted({hashed(patient) for patient in seen})),
         "metrics.json": _json(metrics),
         "card.md": card,
@@ -144,6 +156,7 @@ def save(
         (building / name).write_text(text, encoding="utf-8")
     state = network.learned() if _adapters_only(config) else network.state_dict()
     save_file({name: w.detach().cpu().contiguous() for name, w in state.items()}, building / "weights.safetensors")
+    save_file({name: array.cpu() for name, array in guards.state().items()}, building / "guards.safetensors")
     digest = _seal(building)
     shutil.rmtree(directory, ignore_errors=True)
     building.rename(directory)
@@ -170,7 +183,11 @@ def load(directory: Path, sandbox: Sandbox, backbone: Path | None = None) -> Art
     except (SafetensorError, RuntimeError) as error:
         raise ArtifactError("the weights do not fit the config", where=str(directory)) from error
     calibrator = Calibrator.from_json((directory / "calibration.json").read_text(encoding="utf-8"))
-    return Artifact(digest, config, preparer, network, calibrator)
+    decision = _read_json(directory / "decision.json")
+    uncertainty = Uncertainty.from_record(decision.get("uncertainty"))
+    state = load_file(directory / "guards.safetensors")
+    guards = Guards.restore(state, decision.get("guards", {}), preparer.modalities)
+    return Artifact(digest, config, preparer, network, calibrator, uncertainty, guards)
 
 
 def _adapters_only(config: Config) -> bool:

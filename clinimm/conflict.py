@@ -9,11 +9,10 @@ difference of logits, standardized or not, the Mahalanobis distance, and likelih
 Source of opinion and conflict: Jøsang 2016, Subjective Logic; Han et al. 2021, Trusted multi-view classification, eq. 5
 and 7, whose evidence is a softplus of a logit."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -83,14 +82,14 @@ class Disagreements:
             found.inputs, found.target, found.conflict, float(self.rarest.chance(np.array([rarity]))[0])
         )
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+    def record(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
 
     @staticmethod
-    def from_json(text: str) -> "Disagreements":
-        """What `to_json` wrote, to the last bit. Raises ArtifactError."""
+    def from_record(values: Any) -> "Disagreements":
+        """What `record` told, to the last bit. Raises ArtifactError."""
         try:
-            values = json.loads(text)
             pairs = {
                 target: {pair: _tail(tail) for pair, tail in tails.items()} for target, tails in values["pairs"].items()
             }
@@ -125,8 +124,5 @@ def conflict(first: Opinions, second: Opinions) -> Float[np.ndarray, " n"]:
     return np.asarray(first[:, 0] * second[:, 1] + first[:, 1] * second[:, 0])
 
 
-def _tail(values: Mapping[str, object]) -> Tail:
-    numbers = values["values"]
-    if not isinstance(numbers, list):
-        raise TypeError("a tail is a list")
-    return Tail(int(str(values["cases"])), tuple(float(number) for number in numbers))
+def _tail(values: Mapping[str, Any]) -> Tail:
+    return Tail(int(values["cases"]), tuple(float(number) for number in values["values"]))

@@ -11,7 +11,6 @@ The promise is for cases drawn like the calibration cases. Those that came with 
 with the rest hidden, are only if inputs are missing by chance. Where own cases are few the others join them, weighed so
 that they look like them: see `tilt`. Each limit says what it stands on. No torch, no pickle."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -105,14 +104,14 @@ class Conformal:
         patterns = self.targets[target]
         return patterns.get(pattern, patterns[""])
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), separators=(",", ":"))
+    def record(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return asdict(self)
 
     @staticmethod
-    def from_json(text: str) -> "Conformal":
-        """The limits that `to_json` wrote, to the last bit. Raises ArtifactError."""
+    def from_record(values: Any) -> "Conformal":
+        """The limits that `record` told, to the last bit. Raises ArtifactError."""
         try:
-            values = json.loads(text)
             targets = {
                 name: {pattern: Limits(_read(two["no"]), _read(two["yes"])) for pattern, two in patterns.items()}
                 for name, patterns in values["targets"].items()

@@ -4,9 +4,9 @@ The first reason that applies is given, in the order in which a person would ask
 anything usable, did the model answer, do the inputs agree, are they of the kind it knows; then, for each target, can
 its number be relied on. No torch: everything here is numbers and states."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -48,18 +48,17 @@ class Uncertainty:
         said = {subset: calibrator.apply(logits, scores.patterns(subset)) for subset, logits in scores.logits.items()}
         return Uncertainty(Conformal.fit(scores, said, alpha=alpha), Disagreements.fit(scores, said))
 
-    def to_json(self) -> str:
-        return f'{{"conformal":{self.conformal.to_json()},"disagreements":{self.disagreements.to_json()}}}'
+    def record(self) -> dict[str, Any]:
+        """Both as plain JSON types."""
+        return {"conformal": self.conformal.record(), "disagreements": self.disagreements.record()}
 
     @staticmethod
-    def from_json(text: str) -> "Uncertainty":
-        """What `to_json` wrote, to the last bit. Raises ArtifactError."""
-        try:
-            parts = json.loads(text)
-            conformal, disagreements = json.dumps(parts["conformal"]), json.dumps(parts["disagreements"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactError("the decision record cannot be read", mend="train the model again") from error
-        return Uncertainty(Conformal.from_json(conformal), Disagreements.from_json(disagreements))
+    def from_record(values: Any) -> "Uncertainty":
+        """What `record` told, to the last bit. Raises ArtifactError."""
+        if not isinstance(values, dict):
+            raise ArtifactError("nothing is recorded of sets and disagreements", mend="train the model again")
+        conformal = Conformal.from_record(values.get("conformal"))
+        return Uncertainty(conformal, Disagreements.from_record(values.get("disagreements")))
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Decider:
     def _unusable(self, said: Said, names: Sequence[str]) -> Abstention:
         """The most telling of the reasons why these inputs cannot be used."""
         states = {name: said.inputs[name] for name in names}
-        if any(self.kinds[name] is Kind.IMAGE and state.status is Status.REJECTED for name, state in states.items()):
+        if any(self.kinds[name] is Kind.IMAGE and _seen_and_refused(state) for name, state in states.items()):
             return Abstention.IMAGE_REJECTED
         if any(said.outliers[name].verdict == "block" for name in names if name in said.outliers):
             return Abstention.OOD
@@ -198,13 +197,20 @@ class Decider:
         return DEFAULT_THRESHOLD if known is None else float(known.threshold.value)
 
 
+def _seen_and_refused(state: InputState) -> bool:
+    """Whether an input was refused for what it shows: a file that could not be looked at, or that came too late, has
+    nothing measured but perhaps its age."""
+    return state.status is Status.REJECTED and any(not name.startswith("age_") for name in state.quality)
+
+
 def input_flags(said: Said) -> tuple[str, ...]:
-    """`missing:labs`, `unreadable:cxr`, ... for what is not used, what was noticed in what is, and `outlier:note` for
-    what is odd but used."""
+    """`missing:labs`, `unreadable:cxr`, ... for what is not used, what was noticed in what is, and
+    `ood:note:unlike_training` for what is odd but used."""
     words = {Status.ABSENT: "missing"}
     unused = [f"{words.get(s.status, s.status.value)}:{name}" for name, s in said.inputs.items() if not s.usable]
     noticed = [flag for state in said.inputs.values() for flag in state.flags]
-    odd = [f"outlier:{name}" for name, o in said.outliers.items() if o.verdict == "flag" and name in said.used]
+    flagged = {name: o for name, o in said.outliers.items() if o.verdict == "flag" and name in said.used}
+    odd = [":".join(("ood", name, *outlier.reasons[:1])) for name, outlier in flagged.items()]
     return (*unused, *noticed, *odd)
 
 

@@ -1,6 +1,6 @@
 """A trained model at work: artifact and cases in, predictions and attributions out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,18 @@ from torch import Tensor
 
 from clinimm import artifact
 from clinimm.attribution.explain import explain
-from clinimm.batch import Batch, ModelOutput
-from clinimm.calibration import Calibrator, Level
+from clinimm.batch import Batch, Tokens
+from clinimm.calibration import Calibrator
 from clinimm.choose import choose
 from clinimm.config import Config
 from clinimm.data.prepare import Preparer
+from clinimm.decision import Decider, Rules, Said, Uncertainty
+from clinimm.guard.gate import admit
+from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
 from clinimm.models.network import Network
-from clinimm.scores import Scores, members, subset_name, subsets
-from clinimm.types import Attribution, Case, InputState, Modality, Prediction, Status, TargetPrediction
+from clinimm.scores import Scores, members, subsets
+from clinimm.types import Abstention, Attribution, Case, Modality, Outlier, Prediction
 
 _ROWS = 64  # cases through the encoders at once when scoring a cohort
 
@@ -42,6 +45,8 @@ class Predictor:
     preparer: Preparer
     network: Network
     calibrator: Calibrator
+    uncertainty: Uncertainty
+    guards: Guards
     device: torch.device
 
     @classmethod
@@ -59,7 +64,10 @@ class Predictor:
         torch.set_num_threads(threads)
         loaded = artifact.load(directory, sandbox or Sandbox(), backbone)
         network = loaded.network.to(device).eval()
-        return cls(loaded.digest, loaded.config, loaded.preparer, network, loaded.calibrator, torch.device(device))
+        return cls(
+            loaded.digest, loaded.config, loaded.preparer, network, loaded.calibrator, loaded.uncertainty,
+            loaded.guards, torch.device(device),
+        )  # fmt: skip
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -71,68 +79,63 @@ class Predictor:
 
     def answer(self, case: Case) -> Answer:
         """The prediction of a case and its point, from one pass."""
-        batch = self.preparer.prepare(case)
+        batch, outliers = self.admit(case)
+        batch = batch.to(self.device)
         with torch.inference_mode():
-            output = self.network(batch.to(self.device))
-        prediction = self._prediction(batch, output)
+            tokens = self.network.tokens(batch, batch.present)
+            output = self.network.fuse(tokens, batch.present, batch.quality)
+            singles = self._singles(batch, tokens)
+        states = {name: part.states[0] for name, part in batch.modalities.items()}
+        logits = _numbers(output.logits)
+        decision = self._decider().decide(Said(states, logits, singles, outliers, case.hold))
+        broken = decision.abstained is Abstention.MODEL_UNAVAILABLE
+        prediction = Prediction(
+            case_id=case.case_id,
+            artifact=self.digest,
+            targets=decision.targets,
+            weights={} if broken else dict(zip(states, output.weights[0].tolist(), strict=True)),
+            inputs=states,
+            flags=decision.flags,
+            abstained=decision.abstained,
+            conflict=decision.conflict,
+            outliers=outliers,
+        )
         return Answer(prediction, None if prediction.abstained else _unit(output.fused[0]))
 
+    def admit(self, case: Case) -> tuple[Batch, Mapping[str, Outlier]]:
+        """The case as the model may see it, what the guard blocks hidden, and how odd each input is."""
+        batch, outliers = admit(self.guards, self.preparer.prepare(case))
+        return batch, outliers[0]
+
     def explain(self, case: Case, target: str | None = None) -> list[Attribution]:
-        """Why each target (or one) got its logit. Empty for a case with no usable input. Raises ConfigError for an
-        unknown target."""
+        """Why each target (or one) got its logit. Empty for a case that is held or has no usable input. Raises
+        ConfigError for an unknown target."""
         names = self.config.target_names
         chosen = names if target is None else (choose(dict.fromkeys(names, target), target, "target"),)
-        batch = self.preparer.prepare(case).to(self.device)
-        if not bool(batch.present.any()):
+        batch = self.admit(case)[0].to(self.device)
+        if case.hold is not None or not bool(batch.present.any()):
             return []
         return [explain(self.network, batch, names.index(name), target_name=name) for name in chosen]
 
-    def _prediction(self, batch: Batch, output: ModelOutput) -> Prediction:
-        states = {name: part.states[0] for name, part in batch.modalities.items()}
-        pattern = subset_name([name for name, state in states.items() if state.usable])
-        reason = _abstention(pattern, output)
-        logits = output.logits.double().cpu().numpy()
-        targets = self._abstained(reason) if reason else self._calibrated(logits, pattern)
-        levels = {self.calibrator.level(name, pattern) for name in self.config.target_names}
-        flags = (
-            ()
-            if reason or levels <= {Level.OWN, Level.PATTERN}
-            else (f"calibration:{max(levels, key=list(Level).index)}",)
-        )
-        return Prediction(
-            case_id=batch.case_ids[0],
-            artifact=self.digest,
-            targets=targets,
-            weights=dict(zip(states, output.weights[0].tolist(), strict=True)) if reason != _BROKEN else {},
-            inputs=states,
-            flags=_input_flags(states) + flags,
-            abstained=reason,
-        )
+    def _singles(self, batch: Batch, tokens: Mapping[str, Tokens]) -> dict[str, np.ndarray]:
+        """The logits of each present input alone, where there are two or more to compare."""
+        used = [i for i, here in enumerate(batch.present[0].tolist()) if here]
+        if len(used) < 2:
+            return {}
+        names, alone = list(batch.modalities), torch.eye(batch.present.shape[1], dtype=torch.bool).to(self.device)
+        return {
+            names[i]: _numbers(self.network.fuse(tokens, batch.present & alone[i], batch.quality).logits) for i in used
+        }
 
-    def _calibrated(self, logits: np.ndarray, pattern: str) -> tuple[TargetPrediction, ...]:
-        probabilities = self.calibrator.apply(logits, [pattern])[0]
-        intervals = self.calibrator.interval(logits, [pattern])[0]
-        rows = zip(self.config.target_names, logits[0], probabilities, intervals, self._thresholds(), strict=True)
-        return tuple(
-            TargetPrediction(
-                target=name,
-                probability=float(p),
-                interval=None if np.isnan(ends).any() else (float(ends[0]), float(ends[1])),
-                threshold=threshold,
-                decision=bool(p >= threshold),
-                logit=float(logit),
-            )
-            for name, logit, p, ends, threshold in rows
-        )
+    def _decider(self) -> Decider:
+        kinds = {modality.name: modality.kind for modality in self.modalities}
+        settings = self.config.decision.model_dump(exclude={"alpha"})
+        return Decider(self.config.target_names, kinds, self.calibrator, self.uncertainty, Rules(**settings))
 
-    def _abstained(self, reason: str) -> tuple[TargetPrediction, ...]:
-        return tuple(
-            TargetPrediction(name, None, None, threshold, None, None, abstained=reason)
-            for name, threshold in zip(self.config.target_names, self._thresholds(), strict=True)
-        )
 
-    def _thresholds(self) -> list[float]:
-        return [float(value) for value in self.calibrator.thresholds]
+def _numbers(logits: Tensor) -> np.ndarray:
+    """The logits of a single case."""
+    return logits[0].double().cpu().numpy()
 
 
 def _unit(fused: Tensor) -> np.ndarray | None:
@@ -141,23 +144,6 @@ def _unit(fused: Tensor) -> np.ndarray | None:
     if not bool(torch.isfinite(length)) or float(length) == 0:
         return None
     return (fused.double() / length).float().cpu().numpy()
-
-
-_BROKEN = "model_unavailable"
-
-
-def _abstention(pattern: str, output: ModelOutput) -> str | None:
-    """Why there is no answer, from the closed list of reasons; None if there is one."""
-    if not pattern:
-        return "no_usable_input"
-    return None if bool(torch.isfinite(output.logits).all()) else _BROKEN
-
-
-def _input_flags(states: dict[str, InputState]) -> tuple[str, ...]:
-    """`missing:labs`, `unreadable:cxr`, ... for what is not used, and what was noticed in what is."""
-    words = {Status.ABSENT: "missing"}
-    unused = [f"{words.get(s.status, s.status.value)}:{name}" for name, s in states.items() if not s.usable]
-    return (*unused, *(flag for state in states.values() for flag in state.flags))
 
 
 @torch.inference_mode()

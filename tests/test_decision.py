@@ -19,7 +19,9 @@ KINDS = {"cxr": Kind.IMAGE, "note": Kind.TEXT, "labs": Kind.TABULAR}
 TARGETS = ("ill", "better")
 HERE = InputState(Status.PRESENT)
 GONE = InputState(Status.ABSENT, "not_provided")
-REFUSED = InputState(Status.REJECTED, "wrong_body_part")
+REFUSED = InputState(Status.REJECTED, "wrong_body_part", quality={"sharpness": 0.3, "age_days": 0.0})
+NO_PICTURE = InputState(Status.REJECTED, "not_dicom")
+LATE = InputState(Status.REJECTED, "after_index_time", quality={"age_days": -1.0})
 TORN = InputState(Status.UNREADABLE, "damaged")
 IMPOSSIBLE = InputState(Status.REJECTED, "implausible_lab")
 
@@ -109,6 +111,13 @@ def test_the_last_reason_is_reached_where_no_label_was_ever_seen(scores: Scores)
     assert set(Abstention) == {*REACHED, Abstention.LOW_RELIABILITY}
 
 
+@pytest.mark.parametrize("state", [NO_PICTURE, LATE, TORN])
+def test_an_image_that_was_never_looked_at_was_not_rejected_for_what_it_shows(
+    state: InputState, decider: Decider
+) -> None:
+    assert decider.decide(said(state, GONE, GONE, singles={})).abstained is Abstention.NO_USABLE_INPUT
+
+
 def test_a_target_without_calibration_is_no_model(decider: Decider) -> None:
     other = Calibrator({"ill": decider.calibrator.targets["ill"]})
     assert replace(decider, calibrator=other).decide(said()).abstained is Abstention.MODEL_UNAVAILABLE
@@ -132,10 +141,10 @@ def test_a_blocked_image_leaves_the_rest_to_answer_unless_it_is_required(decider
 
 
 def test_odd_inputs_are_flagged_and_abstained_from_as_the_rules_say(decider: Decider) -> None:
-    odd = {"cxr": Outlier(100, "flag"), "labs": Outlier(40, "ok")}
+    odd = {"cxr": Outlier(100, "flag", ("inverted", "noise")), "labs": Outlier(40, "ok")}
     found = decider.decide(said(outliers=odd))
     assert found.abstained is None
-    assert found.flags == ("outlier:cxr",)
+    assert found.flags == ("ood:cxr:inverted",)
     assert replace(decider, rules=rules(outlier_abstains="any")).decide(said(outliers=odd)).abstained is Abstention.OOD
     all_odd = said(outliers={name: Outlier(100, "flag") for name in NAMES})
     assert decider.decide(all_odd).abstained is Abstention.OOD
@@ -160,9 +169,9 @@ def test_only_what_settles_the_question_is_answered_if_the_rules_want_that(decid
     assert narrow.decide(said()).abstained is Abstention.LOW_RELIABILITY
 
 
-def test_json_gives_it_back_to_the_last_bit_and_what_is_none_is_refused(decider: Decider) -> None:
-    assert Uncertainty.from_json(decider.uncertainty.to_json()) == decider.uncertainty
-    assert set(json.loads(decider.uncertainty.to_json())) == {"conformal", "disagreements"}
-    for text in ("", "[]", "{}", '{"conformal": {}, "disagreements": {}}'):
+def test_the_record_gives_it_back_to_the_last_bit_and_what_is_none_is_refused(decider: Decider) -> None:
+    kept = json.loads(json.dumps(decider.uncertainty.record()))
+    assert Uncertainty.from_record(kept) == decider.uncertainty
+    for values in (None, [], {}, kept | {"conformal": {}}, kept | {"disagreements": {}}):
         with pytest.raises(ArtifactError):
-            Uncertainty.from_json(text)
+            Uncertainty.from_record(values)

@@ -44,12 +44,15 @@ class PanelDoor:
 
     def see(self, given: Measurements) -> Seen:
         """asinh((value - center) / scale): 0 at the training median, linear near it, logarithmic far out. Raises
-        InputError `no_usable_value` if no analyte of the model is left."""
+        InputError if no analyte of the model is left: `implausible_lab` if that is why, or `no_usable_value`."""
         panel = canonical(given.values, self.modality.analytes)
         known = ~np.isnan(panel.values)
         if not known.any():
-            reasons = ", ".join(sorted({flag.partition(":")[0] for flag in panel.flags}))
-            raise UnsupportedInput("no_usable_value", f"no value of the panel can be used ({reasons or 'none given'})")
+            reasons = {flag.partition(":")[0] for flag in panel.flags}
+            refused = reasons - {"unit_alias", "unused_input"}
+            code = "implausible_lab" if refused == {"implausible_lab"} else "no_usable_value"
+            told = ", ".join(sorted(reasons)) or "none given"
+            raise UnsupportedInput(code, f"no value of the panel can be used ({told})")
         values = np.where(known, np.arcsinh((panel.values - self.center) / self.scale), 0.0)
         refused = len({m.name for m in given.values} & {a.name for a in self.modality.analytes}) - int(known.sum())
         quality = panel_quality(int(known.sum()), refused, len(known))

@@ -1,14 +1,24 @@
 """What the guard blocks is hidden before anything is fused; what it says of the rest goes with the answer. b cases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from clinimm.batch import Batch, ModalityBatch
+from clinimm.config import Config
 from clinimm.guard.guards import Guards
 from clinimm.guard.judgement import Judgement, Verdict
-from clinimm.types import InputState, Outlier, Status
+from clinimm.pseudonyms import hashed
+from clinimm.types import Case, InputState, Modality, Outlier, Status
+
+FOLDS = 3
+
+
+def fit_guards(config: Config, modalities: Sequence[Modality], batch: Batch, cases: Sequence[Case]) -> Guards:
+    """The guards of the training cases, which stand in the order of `batch`; patients are dealt to folds by a hash."""
+    folds = torch.tensor([int(hashed(case.patient_id)[:8], 16) % FOLDS for case in cases])
+    return Guards.fit(modalities, batch, folds, config.inputs, cases=cases, seed=config.run.seed)
 
 
 def admit(guards: Guards, batch: Batch) -> tuple[Batch, tuple[Mapping[str, Outlier], ...]]:

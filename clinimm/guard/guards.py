@@ -124,6 +124,8 @@ def _fit(
 
 def _judge(guard: AnyGuard, part: ModalityBatch) -> tuple[Judgement | None, ...]:
     rows = part.present.nonzero()[:, 0]
+    if not len(rows):
+        return (None,) * len(part.present)
     here = part.rows(rows)
     if isinstance(guard, PictureGuard):
         found = guard.judge(here.values)

@@ -52,6 +52,24 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{100 * value:.1f} %"
 
 
+def answer_set(answer: Json) -> str:
+    """The conformal set of an answer and what it stands on: `yes (90.0 %, own cases)`; a dash where there is none."""
+    found = answer.get("conformal_set")
+    if found is None:
+        return DASH
+    words = " or ".join("yes" if held else "no" for held in found) or "neither is usual"
+    return f"{words} ({percent(answer['coverage'])}, {answer['conformal_level']} cases)"
+
+
+def oddness(outlier: Json | None) -> str:
+    """Where an input stands among valid ones, and what the guard made of that."""
+    if outlier is None:
+        return DASH
+    verdict = {"ok": "", "flag": ", odd", "block": ", refused"}[outlier["verdict"]]
+    why = ", ".join(plain(reason) for reason in outlier["reasons"])
+    return f"odder than {outlier['percentile']:.0f} %{verdict}{': ' + why if why else ''}"
+
+
 def segments(text: str, words: list[Json]) -> Iterator[tuple[str, str, float | None]]:
     """The note from end to end as (characters, class, score): the words, shaded, and what stands between them."""
     top = max((abs(word["score"] or 0.0) for word in words), default=0.0)
@@ -95,6 +113,8 @@ _ENVIRONMENT.filters |= {
     "number": number,
     "plain": plain,
     "percent": percent,
+    "answer_set": answer_set,
+    "oddness": oddness,
     "segments": segments,
     "strongest": strongest,
     "largest": largest,

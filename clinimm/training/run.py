@@ -13,9 +13,11 @@ from clinimm.calibration import Calibrator
 from clinimm.config import Config
 from clinimm.data.doors import fit_preparer
 from clinimm.data.split import Splits
+from clinimm.decision import Uncertainty
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.card import model_card, pretraining_overlap
 from clinimm.evaluation.evaluate import Evaluation, evaluate
+from clinimm.guard.gate import fit_guards
 from clinimm.inference import score_subsets
 from clinimm.io.sandbox import Sandbox
 from clinimm.training.loop import Fold, fit
@@ -77,6 +79,8 @@ def train(
     network.eval()
     val = score_subsets(network, parts["val"], patients(splits.val), config.target_names)
     calibrator = Calibrator.fit(val, sensitivity=config.evaluation.sensitivity, seed=config.run.seed)
+    uncertainty = Uncertainty.fit(val, calibrator, alpha=config.decision.alpha)
+    guards = fit_guards(config, preparer.modalities, parts["train"], splits.train)
     test = score_subsets(network, parts["test"], patients(splits.test), config.target_names)
     answers = Answers.of(test, calibrator)
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
@@ -84,7 +88,8 @@ def train(
     if fabric.is_global_zero:
         artifact.save(
             out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
-            metrics=evaluation.record() | {"cohort": facts}, card=model_card(config, evaluation, facts, calibrator),
+            uncertainty=uncertainty, guards=guards, metrics=evaluation.record() | {"cohort": facts},
+            card=model_card(config, evaluation, facts, calibrator),
             seen=(*patients(splits.train), *patients(splits.val)), backbone=backbone,
         )  # fmt: skip
     if console and (overlap := pretraining_overlap(facts)):

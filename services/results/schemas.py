@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clinimm.types import Abstention
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -13,7 +15,9 @@ class Finite(BaseModel):
 
 
 class TargetOut(Finite):
-    """`interval` is the calibration's, of 95 %; `decision` is probability >= threshold; `abstained` says why not."""
+    """`interval` is the calibration's, of 95 %; `decision` is probability >= threshold; `abstained` says why not.
+    `conformal_set` holds the answers (false, true, both or neither) that cannot be ruled out: the share `coverage` of
+    cases like this one, and `conformal_level` says which these are, has its true answer in the set."""
 
     target: str
     probability: Probability | None
@@ -21,7 +25,27 @@ class TargetOut(Finite):
     threshold: Probability
     decision: bool | None
     logit: float | None
-    abstained: str | None
+    abstained: Abstention | None
+    conformal_set: list[bool] | None = None
+    coverage: Probability | None = None
+    conformal_level: str | None = None
+
+
+class OutlierOut(Finite):
+    """How odd an input is: `percentile` of valid ones are less odd; `verdict` is ok, flag or block."""
+
+    percentile: float
+    verdict: str
+    reasons: list[str]
+
+
+class ConflictOut(Finite):
+    """The two inputs that disagree most, about which target; the share `chance` of cases disagrees as much."""
+
+    inputs: list[str]
+    target: str
+    conflict: Probability
+    chance: Probability
 
 
 class InputOut(Finite):
@@ -33,6 +57,7 @@ class InputOut(Finite):
     detail: str
     flags: list[str]
     quality: dict[str, float] = Field(default_factory=dict)
+    outlier: OutlierOut | None = None
 
 
 class ResultOut(Finite):
@@ -51,7 +76,8 @@ class ResultOut(Finite):
     missing: list[str]
     rejected: list[str]
     flags: list[str]
-    abstained: str | None
+    conflict: ConflictOut | None = None
+    abstained: Abstention | None
     links: dict[str, str]
 
 

@@ -67,6 +67,7 @@ def _shown(result: store.StoredResult) -> ResultOut:
         model=result.model,
         created_at=result.created_at,
         flags=list(result.flags),
+        conflict=result.record.get("conflict"),
         abstained=result.record["abstained"],
         links={"self": f"{base}/results/{result.version}", "case": base, "report": f"{base}/report"},
         **told,

@@ -13,6 +13,8 @@ from clinimm.data.cohort import read_cohort
 from clinimm.data.doors import fit_preparer
 from clinimm.data.prepare import prepare_all
 from clinimm.data.synthetic.cohort import write_cohort
+from clinimm.decision import Uncertainty
+from clinimm.guard.gate import fit_guards
 from clinimm.inference import Predictor, score_subsets
 from clinimm.io.sandbox import Sandbox
 from clinimm.report.record import build
@@ -39,7 +41,10 @@ def make_predictor(folder: Path, name: str, image: str) -> tuple[Predictor, list
         parameter.data += 0.2 * torch.randn_like(parameter)
     scores = score_subsets(network.eval(), batch, [case.patient_id for case in cases], config.target_names)
     calibrator = Calibrator.fit(scores, sensitivity=0.9, bootstrap=30)
-    return Predictor("d" * 64, config, preparer, network, calibrator, torch.device("cpu")), cases
+    uncertainty = Uncertainty.fit(scores, calibrator, alpha=config.decision.alpha)
+    guards = fit_guards(config, preparer.modalities, batch, cases)
+    parts = config, preparer, network, calibrator, uncertainty, guards
+    return Predictor("d" * 64, *parts, torch.device("cpu")), cases
 
 
 @pytest.fixture(scope="session")
