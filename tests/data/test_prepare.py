@@ -208,7 +208,7 @@ def test_implausible_values_are_left_out_and_flagged(cases: list[Case], preparer
     assert part.mask is not None
     assert int(part.mask.sum()) == 1
     alone = replace(whole(cases), inputs={"labs": Measurements(values[:1])})
-    assert preparer.prepare(alone).modalities["labs"].states[0].reason == "no_usable_value"
+    assert preparer.prepare(alone).modalities["labs"].states[0].reason == "implausible_lab"
 
 
 def test_the_training_median_is_zero_and_units_do_not_matter(cases: list[Case], preparer: Preparer) -> None:
