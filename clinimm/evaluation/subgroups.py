@@ -20,7 +20,6 @@ FEWEST_CASES = 20
 FEWEST_OF_A_CLASS = 5  # patients
 AGE_BANDS = ((0, 17), (18, 39), (40, 64), (65, None))
 CELL_METRICS = ("auroc", "brier", "ece", "sensitivity", "specificity", COVERAGE)
-SHARES = ("sensitivity", "specificity", COVERAGE)
 COMPARED = ("auroc", "sensitivity", "specificity", COVERAGE)  # not Brier and ECE: they follow prevalence and n
 OTHER, UNKNOWN = "other", "unknown"
 
@@ -35,7 +34,8 @@ Group = Bool[np.ndarray, " n"]
 class Cell:
     """One subset of inputs in one subgroup. `row.estimates` lacks what too few cases, patients or patients of a class
     stand behind; `too_few` says that this is all of it. Where every draw of patients gives the same, as of a share of
-    ten in ten, drawing says nothing: a share then has Wilson's interval, a patient counted once, and all else none."""
+    ten in ten, drawing says nothing: Wilson's interval for the patients behind it then stands in (an AUROC is the mean
+    share of the rarer class's rivals that each of them beats), and Brier and ECE have none."""
 
     subset: str
     attribute: str
@@ -239,7 +239,7 @@ def _interval(metric: str, value: float, draws: Float[np.ndarray, " r"], patient
     told = estimate(value, draws, patients)
     if told.value is None or told.low != told.high:
         return told
-    low, high = wilson(told.value, patients) if metric in SHARES else (None, None)
+    low, high = wilson(told.value, patients) if metric in COMPARED else (None, None)
     return replace(told, low=low, high=high)
 
 
@@ -264,8 +264,8 @@ def _disparities(drawn: _Drawn, groups: dict[str, dict[str, Group]]) -> Iterator
 def _gap(
     drawn: _Drawn, best: tuple[str, str, str], worst: tuple[str, str, str], high: Estimate, low: Estimate, pairs: int
 ) -> Estimate:
-    """The gap on the draws that both share. A group whose draws are all alike, for which a share has Wilson's interval,
-    brings the distance to its end instead (Newcombe 1998, method 10)."""
+    """The gap on the draws that both share. A group whose draws are all alike, and which has Wilson's interval instead,
+    brings the distance to its end (Newcombe 1998, method 10)."""
     difference = (high.value or 0.0) - (low.value or 0.0)
     draws = drawn.draws[best] - drawn.draws[worst]
     told = estimate(difference, draws, FEWEST_PATIENTS, level=1 - 0.05 / pairs)
