@@ -69,8 +69,8 @@ def table_changes(batch: Batch, modality: Modality, seed: int) -> dict[Change, C
     """A table with gaps made or closed: each analyte hidden where it is known; half of what is known hidden by lot; all
     gaps closed at the training median; and what is unknown in another case, drawn by lot, hidden here too.
 
-    Closing a gap at the median tells the model nothing of the patient: what its answer moves by is what it reads from
-    the gap itself."""
+    Closing a gap at the median, the same for everyone, sets no patient apart from another: what the order of the
+    answers loses by it is what was read from the gaps."""
     name = modality.name
     part = batch.modalities[name]
     known = known_of(part)

@@ -178,9 +178,8 @@ class _Target:
         rows = ~np.isnan(said)
         model, gaps = (said - self.base)[rows], (self.gaps[table] - self.gaps[""])[rows]
         value = self._estimate(_correlation_given(self.labels[rows], model, gaps), rows)
-        share = "nothing" if value.value is None else f"{100 * value.value * abs(value.value):.0f} %"
         says = f"Given another case's gaps in {table}, the model's logit moves with what the gaps alone say: "
-        says += f"correlation {_number(value, signed=True)} within a label, {share} of its movement."
+        says += f"correlation {_number(value, signed=True)} within a label, 0 for a model that reads values alone."
         return Finding("gaps followed", table, FOLLOWS, int(rows.sum()), value, says)
 
     def _estimate(self, statistic: Statistic, rows: Bool[np.ndarray, " n"]) -> Estimate:
@@ -193,7 +192,7 @@ class _Target:
 _MADE = {
     HIDDEN: "Hiding {1} in {0}",
     HALF: "Hiding half of what is known in {0}",
-    REVEALED: "Closing every gap in {0} at the training median, which tells nothing of the patient,",
+    REVEALED: "Closing every gap in {0} at the training median, the same for everyone,",
     SWAPPED: "Giving {0} the gaps of another case as well",
 }
 
@@ -213,17 +212,22 @@ def _mean_of(values: Float[np.ndarray, " n"]) -> Statistic:
 def _correlation_given(
     labels: Bool[np.ndarray, " n"], x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]
 ) -> Callable[[Weights], Values]:
-    """Pearson's correlation of what is left of x and y once the mean of each label is taken away."""
+    """Pearson's correlation of x and y among the yes and among the no, the two averaged.
+
+    Losing a value that spoke for the label lowers the logit of a yes and raises that of a no, whatever the gaps say:
+    over both labels alike, that cancels, and what follows the gaps stays."""
 
     def correlation(weights: Weights) -> Values:
-        total = np.zeros((3, len(weights)))
+        found = []
         for label in (False, True):
             w, a, b = weights[:, labels == label], x[labels == label], y[labels == label]
             mass = np.maximum(w.sum(axis=1), 1e-12)
             first, second = (w @ a) / mass, (w @ b) / mass
-            total += [w @ (a * b) - mass * first * second, w @ a**2 - mass * first**2, w @ b**2 - mass * second**2]
-        scale = np.sqrt(np.maximum(total[1], 0) * np.maximum(total[2], 0))
-        return np.divide(total[0], scale, out=np.full(len(weights), np.nan), where=scale > 1e-9)
+            spreads = (w @ a**2 / mass - first**2) * (w @ b**2 / mass - second**2)
+            scale = np.sqrt(np.maximum(spreads, 0))
+            shared = w @ (a * b) / mass - first * second
+            found.append(np.divide(shared, scale, out=np.full(len(weights), np.nan), where=scale > 1e-9))
+        return np.mean(found, axis=0)
 
     return correlation
 
