@@ -250,7 +250,7 @@ def sonogram(rng: np.random.Generator) -> np.ndarray:
 
 def drawn(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
     return {
-        "photograph (real)": photographs(200, rng),
+        "photograph, cropped (real)": photographs(200, rng),
         "page of text": pages(60, rng),
         "noise": noises(100, rng),
         "black": [np.zeros((64, 64)), np.full((64, 64), 0.01), np.full((64, 64), 1e-3) * rng.random((64, 64))],
@@ -314,7 +314,7 @@ def pooled(parts: Sequence[Verdicts]) -> Verdicts:
 
 def table(title: str, verdicts: Verdicts) -> list[dict[str, object]]:
     """Prints the rates, valid pictures first; those of films with 95 % intervals by patient."""
-    print(f"\n{title}\n{'':34}{'n':>6} {'blocked':>22} {'blocked or flagged':>24}")
+    print(f"\n{title}\n{'':36}{'n':>6} {'blocked':>22} {'blocked or flagged':>24}")
     rows = []
     for kind in sorted(verdicts, key=lambda kind: (not kind.startswith("valid"), kind)):
         names, judged = zip(*verdicts[kind], strict=True)
@@ -326,8 +326,10 @@ def table(title: str, verdicts: Verdicts) -> list[dict[str, object]]:
         )  # fmt: skip
         row = {"kind": kind, "n": len(judged), **{key: rate.record() for key, rate in rates.items()}}
         rows.append(row)
-        shown = [f"{r.value:.3f} [{r.low or 0:.3f}, {r.high or 1:.3f}]" for r in rates.values()]
-        print(f"{kind:34}{len(judged):6} {shown[0]:>22} {shown[1]:>24}", flush=True)
+        shown = [
+            f"{r.value:.3f}" + (" " * 15 if r.low is None else f" [{r.low:.3f}, {r.high:.3f}]") for r in rates.values()
+        ]
+        print(f"{kind:36}{len(judged):6} {shown[0]:>22} {shown[1]:>24}", flush=True)
     return rows
 
 
