@@ -1,7 +1,7 @@
 """From case to batch: what cannot be used is absent with a reason, and order, grouping and padding do not matter."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +112,27 @@ def test_a_film_that_only_its_header_dates_is_held_to_the_same_clock(
         assert not part.quality.any()
     else:
         assert state.quality["age_days"] == pytest.approx(90 / 24 / 60, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("hours", "status", "flags"),
+    [
+        (-1, Status.PRESENT, ("time_zone_unknown",)),
+        (-40, Status.PRESENT, ()),
+        (40, Status.REJECTED, ()),
+        (-500, Status.STALE, ()),
+    ],
+)
+def test_a_header_without_zone_is_held_to_a_question_with_one(
+    cases: list[Case], preparer: Preparer, tmp_path: Path, hours: int, status: Status, flags: tuple[str, ...]
+) -> None:
+    case, film = whole(cases), whole(cases).inputs["cxr"]
+    assert case.index_time is not None
+    assert isinstance(film, ImageFile)
+    dated = retold(film, tmp_path / "film.dcm", case.index_time + timedelta(hours=hours))
+    asked = replace(case, index_time=case.index_time.replace(tzinfo=UTC), inputs={"cxr": dated})
+    (state,) = replace(preparer, max_age_hours={"cxr": 168.0}).prepare(asked).modalities["cxr"].states
+    assert (state.status, state.flags) == (status, flags)
 
 
 def test_a_header_that_contradicts_the_stated_time_is_named(
