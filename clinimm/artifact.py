@@ -4,6 +4,7 @@ manifest.json     format, versions, and the SHA-256 of every other file; its own
 config.json       the run's settings
 preparer.json     what was fitted to turn cases into batches
 encoders.json     architectures of text encoders and of a backbone's towers
+members.json      what the committee is made of, and hashes of the patients held out from each fold's members
 origin.json       the backbone that was used: its digest, and where it was
 weights.safetensors
 calibration.json
@@ -17,7 +18,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,29 +29,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import clinimm
+from clinimm.assembly import architectures_of, empty_learner, fill, learner_record, network_for, state_of
 from clinimm.backbone.directory import Backbone, describe
-from clinimm.backbone.use import adapt_section, adaptation, empty_towers, opened, towers_for
+from clinimm.backbone.use import empty_towers, opened, towers_for
 from clinimm.calibration import Calibrator
-from clinimm.config import Config, ImageInput, dump, parse
+from clinimm.config import Config, dump, parse
 from clinimm.data.doors import recorded_preparer
-from clinimm.data.note_door import NoteDoor
 from clinimm.data.prepare import Preparer
-from clinimm.data.quality import QUALITIES
 from clinimm.decision import Uncertainty
 from clinimm.errors import ArtifactError, BackboneError
 from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
-from clinimm.models.backbone_encoder import BackboneEncoder
-from clinimm.models.build import EncoderPlan, TowerPlan, Vocabulary, build_network
+from clinimm.models.committee import Committee
 from clinimm.models.network import Network
-from clinimm.models.text import NoteTransformer
-from clinimm.models.towers.base import Tower
 from clinimm.pseudonyms import hashed
 
 FORMAT = "clinimm.artifact/1"
 _PARTS = (
-    "config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json", "decision.json",
-    "guards.safetensors", "patients.json",
+    "config.json", "preparer.json", "encoders.json", "members.json", "weights.safetensors", "calibration.json",
+    "decision.json", "guards.safetensors", "patients.json",
 )  # fmt: skip
 
 
@@ -58,61 +56,10 @@ class Artifact:
     digest: str
     config: Config
     preparer: Preparer
-    network: Network
+    network: Committee
     calibrator: Calibrator
     uncertainty: Uncertainty
     guards: Guards
-
-
-def network_for(
-    config: Config,
-    preparer: Preparer,
-    prior: list[float],
-    *,
-    towers: Mapping[str, Tower] | None = None,
-    architectures: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Network:
-    """The network that a config means, with the `towers` of the inputs that use a backbone: see `towers_for`. With
-    `architectures` (a saved model's) no pretrained file is looked for."""
-    return build_network(
-        preparer.modalities,
-        {m.name: _plan(config, preparer, m.name, towers or {}, architectures) for m in preparer.modalities},
-        {m.name: len(QUALITIES[m.kind]) for m in preparer.modalities},
-        width=config.model.width,
-        fusion=config.model.fusion,
-        fusion_options=config.model.fusion_options,
-        dropout=config.model.dropout,
-        prior=prior,
-    )
-
-
-def _plan(
-    config: Config,
-    preparer: Preparer,
-    name: str,
-    towers: Mapping[str, Tower],
-    architectures: Mapping[str, Mapping[str, Any]] | None,
-) -> EncoderPlan:
-    section, door = config.inputs[name].encoder, preparer.doors[name]
-    return EncoderPlan(
-        name=section.name,
-        pretrained=section.pretrained if architectures is None else None,
-        dropout=section.dropout,
-        options=section.options,
-        vocabulary=Vocabulary(*door.vocabulary) if isinstance(door, NoteDoor) else None,
-        architecture=None if architectures is None else architectures.get(name),
-        tower=_tower_plan(config, name, towers.get(name)),
-        resampler=None if section.resampler is None else section.resampler.model_dump(),
-    )
-
-
-def _tower_plan(config: Config, name: str, tower: Tower | None) -> TowerPlan | None:
-    section, how = config.inputs[name], adapt_section(config, name)
-    if tower is None or how is None:
-        return None
-    if isinstance(section, ImageInput):
-        return TowerPlan(tower, adaptation(how), section.mean, section.std)
-    return TowerPlan(tower, adaptation(how))
 
 
 def save(
@@ -120,32 +67,30 @@ def save(
     *,
     config: Config,
     preparer: Preparer,
-    network: Network,
+    network: Committee,
     calibrator: Calibrator,
     uncertainty: Uncertainty,
     guards: Guards,
     metrics: Mapping[str, Any],
     card: str,
     seen: Collection[str],
+    held_out: Sequence[Collection[str]],
     backbone: Backbone | None = None,
 ) -> str:
     """Writes the artifact whole or not at all, in the place of what was there, and returns its digest. `seen` are the
-    patients that training and calibration saw; `backbone` is what the network's towers come from."""
+    patients that training and calibration saw, `held_out` those that each fold's members did not; `backbone` is what
+    the networks' towers come from."""
     building = directory.with_name(f".{directory.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    architectures = {
-        name: encoder.architecture
-        for name, encoder in network.named_encoders()
-        if isinstance(encoder, NoteTransformer | BackboneEncoder)
-    }
     texts = {
         "config.json": dump(config),
         "preparer.json": _json(preparer.record()),
-        "encoders.json": _json(architectures),
+        "encoders.json": _json(architectures_of(network.networks[0])),
+        "members.json": _json({"held_out": [_hashes(one) for one in held_out], "learner": learner_record(network)}),
         "calibration.json": calibrator.to_json(),
         "decision.json": _json({"uncertainty": uncertainty.record(), "guards": guards.record()}),
-        "patients.json": json.dumps(sorted({hashed(patient) for patient in seen})),
+        "patients.json": json.dumps(_hashes(seen)),
         "metrics.json": _json(metrics),
         "card.md": card,
     }
@@ -154,8 +99,7 @@ def save(
         texts["origin.json"] = _json(origin | {"save": config.backbone.save})
     for name, text in texts.items():
         (building / name).write_text(text, encoding="utf-8")
-    state = network.learned() if _adapters_only(config) else network.state_dict()
-    save_file({name: w.detach().cpu().contiguous() for name, w in state.items()}, building / "weights.safetensors")
+    save_file(state_of(network, adapters_only=_adapters_only(config)), building / "weights.safetensors")
     save_file({name: array.cpu() for name, array in guards.state().items()}, building / "guards.safetensors")
     digest = _seal(building)
     shutil.rmtree(directory, ignore_errors=True)
@@ -171,23 +115,41 @@ def load(directory: Path, sandbox: Sandbox, backbone: Path | None = None) -> Art
     digest = verify(directory)
     config = parse(_read_json(directory / "config.json"), where=str(directory / "config.json"))
     preparer = recorded_preparer(config, _read_json(directory / "preparer.json"), sandbox)
-    architectures = _read_json(directory / "encoders.json")
-    if _adapters_only(config):
-        towers = towers_for(config, _backbone_of(directory, config, backbone))
-    else:
-        towers = empty_towers(config, architectures)
-    network = network_for(config, preparer, [0.0] * len(config.targets), towers=towers, architectures=architectures)
-    take = network.load_learned if _adapters_only(config) else network.load_state_dict
-    try:
-        take(load_file(directory / "weights.safetensors"))
-    except (SafetensorError, RuntimeError) as error:
-        raise ArtifactError("the weights do not fit the config", where=str(directory)) from error
+    network = _committee(directory, config, preparer, backbone)
     calibrator = Calibrator.from_json((directory / "calibration.json").read_text(encoding="utf-8"))
     decision = _read_json(directory / "decision.json")
     uncertainty = Uncertainty.from_record(decision.get("uncertainty"))
     state = load_file(directory / "guards.safetensors")
     guards = Guards.restore(state, decision.get("guards", {}), preparer.modalities)
     return Artifact(digest, config, preparer, network, calibrator, uncertainty, guards)
+
+
+def _committee(directory: Path, config: Config, preparer: Preparer, backbone: Path | None) -> Committee:
+    """The committee in `directory`, filled. Raises ArtifactError."""
+    architectures, members = _read_json(directory / "encoders.json"), _read_json(directory / "members.json")
+    kept = _backbone_of(directory, config, backbone) if _adapters_only(config) else None
+    unknown = [0.0] * len(config.targets)
+
+    def built() -> Network:
+        towers = towers_for(config, deepcopy(kept)) if kept is not None else empty_towers(config, architectures)
+        return network_for(config, preparer, unknown, towers=towers, architectures=architectures)
+
+    nets = [built() for _ in members["held_out"]]
+    committee = Committee(nets, empty_learner(config, preparer, members["learner"], unknown))
+    try:
+        fill(committee, load_file(directory / "weights.safetensors"), adapters_only=_adapters_only(config))
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise ArtifactError("the weights do not fit the config", where=str(directory)) from error
+    return committee
+
+
+def held_out_patients(directory: Path) -> list[frozenset[str]]:
+    """For each fold, hashes of the patients that its members were not trained on."""
+    return [frozenset(one) for one in _read_json(directory / "members.json")["held_out"]]
+
+
+def _hashes(patients: Collection[str]) -> list[str]:
+    return sorted({hashed(patient) for patient in patients})
 
 
 def _adapters_only(config: Config) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clinimm import artifact
-from clinimm.attribution.explain import explain
+from clinimm.attribution.committee import explain_committee
 from clinimm.batch import Batch, Tokens
 from clinimm.calibration import Calibrator
 from clinimm.choose import choose
@@ -20,9 +20,13 @@ from clinimm.decision import Decider, Rules, Said, Uncertainty
 from clinimm.guard.gate import admit
 from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
+from clinimm.models.committee import Committee
+from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.scores import Scores, members, subsets
 from clinimm.types import Abstention, Attribution, Case, Modality, Outlier, Prediction
+
+Model = Network | FeatureLearner | Committee
 
 _ROWS = 64  # cases through the encoders at once when scoring a cohort
 
@@ -43,7 +47,7 @@ class Predictor:
     digest: str
     config: Config
     preparer: Preparer
-    network: Network
+    network: Committee
     calibrator: Calibrator
     uncertainty: Uncertainty
     guards: Guards
@@ -115,7 +119,7 @@ class Predictor:
         batch = self.admit(case)[0].to(self.device)
         if case.hold is not None or not bool(batch.present.any()):
             return []
-        return [explain(self.network, batch, names.index(name), target_name=name) for name in chosen]
+        return [explain_committee(self.network, batch, names.index(name), target_name=name) for name in chosen]
 
     def _singles(self, batch: Batch, tokens: Mapping[str, Tokens]) -> dict[str, np.ndarray]:
         """The logits of each present input alone, where there are two or more to compare."""
@@ -147,7 +151,7 @@ def _unit(fused: Tensor) -> np.ndarray | None:
 
 
 @torch.inference_mode()
-def score_subsets(network: Network, batch: Batch, patient_ids: Sequence[str], target_names: Sequence[str]) -> Scores:
+def score_subsets(network: Model, batch: Batch, patient_ids: Sequence[str], target_names: Sequence[str]) -> Scores:
     """Logits of every subset of the inputs, the encoders run once per case. The network's mode is put back."""
     names = tuple(m.name for m in network.modalities)
     chosen = subsets(names)
@@ -172,7 +176,7 @@ def score_subsets(network: Network, batch: Batch, patient_ids: Sequence[str], ta
 
 
 @contextmanager
-def evaluating(network: Network) -> Iterator[None]:
+def evaluating(network: Model) -> Iterator[None]:
     """Evaluation mode for the length of a block."""
     training = network.training
     network.eval()

@@ -25,6 +25,7 @@ TINY = (
     "inputs.note.encoder={name='transformer', options={hidden=16, layers=1, heads=2}}",
     "inputs.note.length=48",
     "model.width=8",
+    "committee={folds=2, narrow=2, trees=5}",
     "optim.epochs=2",
     "evaluation.bootstrap=20",
 )

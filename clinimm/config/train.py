@@ -30,6 +30,17 @@ class Model(Section):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
+class Committee(Section):
+    """Members of the model: a net per fold of the patients, `folds` of them, each trained without its fold, whose
+    answers to it calibrate the whole; with 0, one net, calibrated on a validation part of its own. With `learner`, each
+    fold also has `narrow` nets and `trees` trees over fixed features of the inputs."""
+
+    folds: int = Field(5, ge=0)
+    learner: bool = True
+    narrow: int = Field(8, ge=1)
+    trees: int = Field(100, ge=1)
+
+
 class ModalityDropout(Section):
     """Hide whole inputs in training: none for `quiet` of the steps, rising to `p` at `ramp`. `observed` is the share of
     hidden sets drawn from the cohort's own missing patterns, the rest being uniform non-empty subsets. `spoilt` is how
@@ -97,6 +108,7 @@ class Config(Section):
     inputs: Mapping[str, InputSection]
     backbone: BackboneUse | None = None
     model: Model = Model()
+    committee: Committee = Committee()
     modality_dropout: ModalityDropout = ModalityDropout()
     optim: Optim = Optim()
     run: Run = Run()

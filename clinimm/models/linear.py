@@ -29,7 +29,7 @@ class EigenImage(PictureEncoder):
         self.whiten = whiten
         self.register_buffer("mean", torch.zeros(pixels))
         self.register_buffer("basis", torch.zeros(pixels, components))
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
+        self.project: nn.Module = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
 
     @torch.no_grad()
     def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
@@ -59,7 +59,7 @@ class BagOfWords(Encoder):
         super().__init__()
         self.whiten = whiten
         self.register_buffer("vectors", torch.zeros(vocabulary, components))
-        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
+        self.project: nn.Module = nn.Sequential(nn.Dropout(dropout), nn.Linear(components, width))
 
     @torch.no_grad()
     def fit(self, values: Int[Tensor, "b n"], mask: Bool[Tensor, "b n"] | None) -> None:

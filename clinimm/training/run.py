@@ -1,5 +1,6 @@
 """A training run, one noun to the next. The page to read first."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import torch
 from rich.console import Console
 
 from clinimm import artifact
-from clinimm.artifact import network_for
+from clinimm.assembly import learner_for, network_for
 from clinimm.backbone.use import opened, towers_for
+from clinimm.batch import Batch
 from clinimm.calibration import Calibrator
 from clinimm.config import Config
 from clinimm.data.doors import fit_preparer
@@ -20,18 +22,19 @@ from clinimm.evaluation.evaluate import Evaluation, evaluate
 from clinimm.guard.gate import fit_guards
 from clinimm.inference import score_subsets
 from clinimm.io.sandbox import Sandbox
-from clinimm.training.loop import Fold, fit
+from clinimm.models.network import Network
+from clinimm.training.committee import Development, held_out, train_committee
 from clinimm.training.setup import (
     build_fabric,
     cached_inputs,
     cohort_facts,
     fingerprint,
-    labeled,
     leave,
     patients,
     plan_of,
     prepare_splits,
     prior_logits,
+    recipe_of,
     with_features,
 )
 from clinimm.training.tracking import Tracker
@@ -39,10 +42,12 @@ from clinimm.training.tracking import Tracker
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its artifact, what it said of the test cases, and how good that is."""
+    """A finished run: its artifact, what it said of the test cases and how good that is; `held_out` is what the folds'
+    members said of the training patients held out from them, by which settings may be chosen."""
 
     directory: Path
     answers: Answers
+    held_out: Answers
     evaluation: Evaluation
 
 
@@ -55,44 +60,52 @@ def train(
     label: str = "train",
     features: Path | None = None,
 ) -> Trained:
-    """Trains on `splits.train`, stops and calibrates by `splits.val`, is judged on `splits.test`, and leaves an
-    artifact in `out/artifact`. A run cut off goes on where it stood. What frozen towers read is kept in `features`, by
-    default `out/features`. Raises TrainingError, ConfigError, BackboneError."""
+    """Trains a committee on `splits.train` and `splits.val`, calibrates it by what each fold's members say of the
+    patients held out from them, judges it on `splits.test`, and leaves an artifact in `out/artifact`. A run cut off
+    goes on where it stood. What frozen towers read is kept in `features`, by default `out/features`. Raises
+    TrainingError, ConfigError, BackboneError."""
     torch.set_num_threads(config.run.threads)
     fabric = build_fabric(config)
     console = console if fabric.is_global_zero else None
     torch.manual_seed(config.run.seed)
     backbone = opened(config)
-    towers = towers_for(config, backbone)
+    cases = (*splits.train, *splits.val)
     with Sandbox(processes=max(1, config.run.workers)) as sandbox:
-        preparer = fit_preparer(config, splits.train, sandbox)
+        preparer = fit_preparer(config, cases, sandbox)
         parts = prepare_splits(preparer, splits, config.run.workers, console)
-    network = network_for(config, preparer, prior_logits(parts["train"]), towers=towers)
-    network.fit_encoders(parts["train"])
-    parts = with_features(parts, network, cached_inputs(config), features or out / "features", fabric, console)
-    fold = Fold(labeled(parts["train"]), parts["val"], patients(splits.val), config.target_names)
-    with Tracker(out if fabric.is_global_zero else None, config.optim.epochs, console, label) as tracker:
-        fit(
-            network, fold, plan_of(config), fabric, folder=out / "checkpoint",
-            fingerprint=fingerprint(config, splits, backbone), on_epoch=tracker.epoch,
+    prior = prior_logits(Batch.cat([parts["train"], parts["val"]]))
+
+    def build() -> Network:
+        return network_for(config, preparer, prior, towers=towers_for(config, deepcopy(backbone)))
+
+    parts = with_features(parts, build(), cached_inputs(config), features or out / "features", fabric, console)
+    development = Development(
+        Batch.cat([parts["train"], parts["val"]]), patients(cases), config.target_names,
+        tuple(held_out(splits, config.committee.folds, config.run.seed)),
+    )  # fmt: skip
+    with Tracker(
+        out if fabric.is_global_zero else None, development.folds * config.optim.epochs, console, label
+    ) as told:
+        committee, scores = train_committee(
+            development, plan_of(config), fabric, build=build, learner=learner_for(config, preparer, prior),
+            recipe=recipe_of(config), folder=out / "checkpoint", fingerprint=fingerprint(config, splits, backbone),
+            on_epoch=told.epoch,
         )  # fmt: skip
-    network.eval()
-    val = score_subsets(network, parts["val"], patients(splits.val), config.target_names)
-    calibrator = Calibrator.fit(val, sensitivity=config.evaluation.sensitivity, seed=config.run.seed)
-    uncertainty = Uncertainty.fit(val, calibrator, alpha=config.decision.alpha)
-    guards = fit_guards(config, preparer.modalities, parts["train"], splits.train)
-    test = score_subsets(network, parts["test"], patients(splits.test), config.target_names)
+    calibrator = Calibrator.fit(scores, sensitivity=config.evaluation.sensitivity, seed=config.run.seed)
+    uncertainty = Uncertainty.fit(scores, calibrator, alpha=config.decision.alpha)
+    guards = fit_guards(config, preparer.modalities, development.batch, cases)
+    test = score_subsets(committee, parts["test"], patients(splits.test), config.target_names)
     answers = Answers.of(test, calibrator)
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
     facts = cohort_facts(splits, parts, config, backbone)
     if fabric.is_global_zero:
         artifact.save(
-            out / "artifact", config=config, preparer=preparer, network=network, calibrator=calibrator,
+            out / "artifact", config=config, preparer=preparer, network=committee, calibrator=calibrator,
             uncertainty=uncertainty, guards=guards, metrics=evaluation.record() | {"cohort": facts},
             card=model_card(config, evaluation, facts, calibrator),
-            seen=(*patients(splits.train), *patients(splits.val)), backbone=backbone,
+            seen=development.patients, held_out=development.held_patients, backbone=backbone,
         )  # fmt: skip
     if console and (overlap := pretraining_overlap(facts)):
         console.print(overlap, highlight=False)
     leave(fabric)
-    return Trained(out / "artifact", answers, evaluation)
+    return Trained(out / "artifact", answers, Answers.of(scores, calibrator), evaluation)

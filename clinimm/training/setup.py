@@ -26,6 +26,7 @@ from clinimm.models.network import Network
 from clinimm.progress import progress_bar
 from clinimm.pseudonyms import known
 from clinimm.training.features import Features
+from clinimm.training.learner import Recipe
 from clinimm.training.loop import Plan
 from clinimm.training.modality_dropout import Schedule
 from clinimm.training.objective import Terms
@@ -96,13 +97,8 @@ def _check_labels(train: Batch, targets: Sequence[str]) -> None:
         )
 
 
-def labeled(batch: Batch) -> Batch:
-    """The cases that have a known label: the others can be learned from only without one."""
-    return batch.rows(batch.target_mask.any(1).nonzero()[:, 0])
-
-
 def prior_logits(train: Batch) -> list[float]:
-    """Logits of the training prevalence of each target, one case of each class added (Laplace's rule)."""
+    """Logits of the prevalence of each target, one case of each class added (Laplace's rule)."""
     known = train.target_mask
     positive = (train.targets.bool() & known).sum(0).tolist()
     return [math.log((yes + 1) / (n - yes + 1)) for yes, n in zip(positive, known.sum(0).tolist(), strict=True)]
@@ -144,6 +140,11 @@ def plan_of(config: Config) -> Plan:
             if (how := adapt_section(config, name)) is not None
         },
     )
+
+
+def recipe_of(config: Config) -> Recipe:
+    """How the learner on fixed features is fitted."""
+    return Recipe(nets=config.committee.narrow, trees=config.committee.trees)
 
 
 def cached_inputs(config: Config) -> tuple[str, ...]:

@@ -1,0 +1,88 @@
+"""The model that answers: nets of all folds, and a learner on fixed features beside them.
+
+Each fold's members are trained without that fold's patients, so that what they say of these is an honest answer to
+calibrate by, and no training case is lost to validation."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.models.learner import FeatureLearner
+from clinimm.models.network import Network
+from clinimm.types import Modality
+
+
+class Committee(nn.Module):
+    """A net per fold, and a learner with a head per fold. Per target, the answer's logit is
+
+    (1 - share) * mean of the nets' logits + share * the learner's logit
+
+    `share` is set on the out-of-fold answers. Weights, unimodal logits and trust are the nets' means; `fused` is their
+    fused vectors side by side."""
+
+    prior: Float[Tensor, " k"]
+    share: Float[Tensor, " k"]
+
+    def __init__(
+        self, nets: Sequence[Network], learner: FeatureLearner | None, share: Float[Tensor, " k"] | None = None
+    ) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.learner = learner
+        self.modalities: tuple[Modality, ...] = nets[0].modalities
+        self.register_buffer("prior", nets[0].prior.clone())
+        none = torch.zeros_like(nets[0].prior)
+        self.register_buffer("share", none if share is None else share)
+
+    @property
+    def networks(self) -> list[Network]:
+        return [cast(Network, net) for net in self.nets]
+
+    def members(self) -> list[tuple[Network | FeatureLearner, Float[Tensor, " k"]]]:
+        """Every net, then the learner if there is one, each with its part of the answer; the parts sum to 1."""
+        each = (1 - self.share) / len(self.nets)
+        parts: list[tuple[Network | FeatureLearner, Tensor]] = [(net, each) for net in self.networks]
+        return parts if self.learner is None else [*parts, (self.learner, self.share)]
+
+    def fold(self, number: int) -> "Committee":
+        """The members that were trained without this fold's patients."""
+        learner = None if self.learner is None else self.learner.only(number)
+        return Committee([self.networks[number]], learner, self.share)
+
+    def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
+        """The tokens of each member, by its number and the modality: "0.note"."""
+        return {
+            f"{number}.{name}": tokens
+            for number, (member, _) in enumerate(self.members())
+            for name, tokens in member.tokens(batch, present).items()
+        }
+
+    def fuse(
+        self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"], quality: Mapping[str, Float[Tensor, "b _"]]
+    ) -> ModelOutput:
+        """The answer from the members' tokens. `present` may hide an input that was encoded."""
+        said = [
+            member.fuse({m.name: tokens[f"{number}.{m.name}"] for m in self.modalities}, present, quality)
+            for number, (member, _) in enumerate(self.members())
+        ]
+        logits = sum((part * one.logits for (_, part), one in zip(self.members(), said, strict=True)), 0 * self.prior)
+        nets = said[: len(self.nets)]
+        trust = [one.trust for one in nets if one.trust is not None]
+        conflict = [one.conflict for one in nets if one.conflict is not None]
+        return ModelOutput(
+            logits=torch.where(present.any(1, keepdim=True), logits, self.prior),
+            unimodal=torch.stack([one.unimodal for one in nets]).mean(0),
+            fused=torch.cat([one.fused for one in nets], dim=1),
+            weights=torch.stack([one.weights for one in nets]).mean(0),
+            trust=torch.stack(trust).mean(0) if trust else None,
+            conflict=torch.stack(conflict).mean(0) if conflict else None,
+        )
+
+    def forward(self, batch: Batch, present: Bool[Tensor, "b m"] | None = None) -> ModelOutput:
+        """The answer for a batch; `present`, if given, can only hide what the batch has."""
+        seen = batch.present if present is None else batch.present & present
+        return self.fuse(self.tokens(batch, seen), seen, batch.quality)

@@ -1,0 +1,130 @@
+"""A learner on fixed features: what is missing completed, then narrow nets and a forest over features and units.
+
+It speaks as a `Network` does: tokens, then fuse. Nothing of an absent input is ever read: its features are what the
+present ones make likely."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.models.completion import Completion
+from clinimm.models.encoder import Encoder
+from clinimm.models.features import FixedEncoder, joined
+from clinimm.models.forest import Forest
+from clinimm.models.narrow import NarrowNets
+from clinimm.models.network import encode_present, hide
+from clinimm.types import Modality
+
+
+class Head(nn.Module):
+    """What one fold has learned: nets, and a forest per target over features and the nets' units. The answer is the
+    mean of their logits."""
+
+    def __init__(self, nets: NarrowNets, forests: Sequence[Forest]) -> None:
+        super().__init__()
+        self.nets = nets
+        self.forests = nn.ModuleList(forests)
+
+    def forward(self, x: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
+        units = self.nets.squeezed(x.expand(self.nets.nets, -1, -1))
+        nets = self.nets(units).mean(0)
+        seen = with_units(x, units)
+        trees = torch.stack([forest(seen) for forest in self.forests], dim=1)
+        return (nets + trees) / 2
+
+
+def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]]) -> Float[Tensor, "b s"]:
+    """Features, and beside them every unit of every net."""
+    return torch.cat([x, *(unit.transpose(0, 1).flatten(1) for unit in units)], dim=1)
+
+
+class FeatureLearner(nn.Module):
+    """Fixed encoders and a completion that all folds share, and a `Head` per fold, which are averaged."""
+
+    prior: Float[Tensor, " k"]
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        encoders: Mapping[str, FixedEncoder],
+        prior: Float[Tensor, " k"],
+        heads: Sequence[nn.Module] = (),
+    ) -> None:
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.encoders = nn.ModuleDict({m.name: encoders[m.name] for m in self.modalities})
+        self.completion = Completion(sum(self.sizes))
+        self.heads = nn.ModuleList(heads)
+        self.register_buffer("prior", prior.clone())
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many features each modality has."""
+        return [cast(FixedEncoder, encoder).size for encoder in self.encoders.values()]
+
+    def named_encoders(self) -> Iterator[tuple[str, Encoder]]:
+        return ((name, cast(Encoder, encoder)) for name, encoder in self.encoders.items())
+
+    def only(self, number: int) -> "FeatureLearner":
+        """The same with one head; encoders and completion are shared with this one."""
+        alone = FeatureLearner(self.modalities, self._fixed_encoders(), self.prior, [self.heads[number]])
+        alone.completion = self.completion
+        return alone.train(self.training)
+
+    def _fixed_encoders(self) -> dict[str, FixedEncoder]:
+        return {name: cast(FixedEncoder, encoder) for name, encoder in self.encoders.items()}
+
+    @torch.no_grad()
+    def fit(self, batch: Batch) -> None:
+        """Fits encoders and completion on training cases; labels are not looked at."""
+        for name, encoder in self.named_encoders():
+            part = batch.modalities[name]
+            if part.present.any():
+                encoder.fit(part.values[part.present], None if part.mask is None else part.mask[part.present])
+        values, known = joined(self.tokens(batch, batch.present), batch.present)
+        self.completion.fit(values, known)
+
+    def embed(self, batch: Batch) -> dict[str, Tensor]:
+        """Each modality's values as floats that can carry gradients."""
+        return {name: encoder.embed(batch.modalities[name].values) for name, encoder in self.named_encoders()}
+
+    def encode(
+        self, embedded: Mapping[str, Tensor], masks: Mapping[str, Tensor | None], present: Bool[Tensor, "b m"]
+    ) -> dict[str, Tokens]:
+        """One token of features per modality, 0 where it is absent."""
+        return {
+            name: encode_present(encoder, embedded[name], masks[name], present[:, i])
+            for i, (name, encoder) in enumerate(self.named_encoders())
+        }
+
+    def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
+        """`encode` of a batch's values."""
+        masks = {name: batch.modalities[name].mask for name in self.encoders}
+        return self.encode(self.embed(batch), masks, present)
+
+    def completed(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b p"]:
+        """The features of all modalities, what is unknown or absent completed from the rest."""
+        ordered = {name: tokens[name] for name in self.encoders}
+        return self.completion(*joined(ordered, present))
+
+    def fuse(
+        self,
+        tokens: Mapping[str, Tokens],
+        present: Bool[Tensor, "b m"],
+        quality: Mapping[str, Float[Tensor, "b _"]],
+    ) -> ModelOutput:
+        """The mean answer of the heads. Nothing here judges reliability, so weights are even; there are no
+        auxiliary heads, so `unimodal` is the prior."""
+        kept = {name: hide(tokens[name], present[:, i]) for i, name in enumerate(self.encoders)}
+        x = self.completed(kept, present)
+        logits = torch.stack([head(x) for head in self.heads]).mean(0)
+        return ModelOutput(
+            logits=torch.where(present.any(1, keepdim=True), logits, self.prior),
+            unimodal=self.prior.expand(len(x), len(self.encoders), -1),
+            fused=x,
+            weights=present.to(x.dtype) / present.sum(1, keepdim=True).clamp_min(1),
+        )
