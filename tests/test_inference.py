@@ -1,5 +1,7 @@
 """A predictor keeps the three promises: absent means absent, nothing is guessed, the same again."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +12,15 @@ import torch
 from clinimm import artifact
 from clinimm.artifact import seen_patients, verify
 from clinimm.config import Config
+from clinimm.conformal import Basis
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ArtifactError, ConfigError
 from clinimm.evaluation.judge import artifacts_in, judge
+from clinimm.guard.guards import Guards
 from clinimm.inference import Predictor
 from clinimm.io.sandbox import Sandbox
 from clinimm.pseudonyms import hashed
-from clinimm.types import Case, ImageFile, Status
+from clinimm.types import Abstention, Case, ImageFile, Measurement, Measurements, Status
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,8 @@ def test_nothing_usable_is_abstained_from_with_no_number(predictor: Predictor, t
 def test_a_model_that_gives_no_number_is_abstained_from(tiny_artifact: Path, cases: list[Case]) -> None:
     broken = Predictor.load(tiny_artifact)
     with torch.no_grad():
-        broken.network.head.bias.fill_(float("nan"))
+        for parameter in broken.network.parameters():
+            parameter.fill_(float("nan"))
     answer = broken.predict([cases[0]])[0]
     assert answer.abstained == "model_unavailable"
     assert all(t.probability is None for t in answer.targets)
@@ -143,3 +148,59 @@ def test_a_damaged_input_has_a_reason_and_the_others_still_answer(
     assert answer.abstained is None
     without = {name: given for name, given in case.inputs.items() if name != "cxr"}
     assert answer.targets == predictor.predict([replace(case, inputs=without)])[0].targets
+
+
+def refusing(predictor: Predictor) -> Predictor:
+    """The predictor with a guard that no film passes."""
+    guard = predictor.guards.by_name["cxr"]
+    thresholds = replace(guard.thresholds, flag=-math.inf, block=-math.inf)
+    guards = Guards({**predictor.guards.by_name, "cxr": replace(guard, thresholds=thresholds)})
+    return replace(predictor, guards=guards)
+
+
+def test_a_blocked_film_is_hidden_before_fusion_and_the_rest_answers(predictor: Predictor, cases: list[Case]) -> None:
+    case = next(case for case in cases if len(case.inputs) == 3)
+    strict = refusing(predictor)
+    answer = strict.predict([case])[0]
+    assert answer.inputs["cxr"].status is Status.REJECTED
+    assert answer.weights["cxr"] == 0
+    assert answer.outliers["cxr"].verdict == "block"
+    without = {name: given for name, given in case.inputs.items() if name != "cxr"}
+    assert answer.targets == predictor.predict([replace(case, inputs=without)])[0].targets
+    (first, *_) = strict.explain(case)
+    assert first.shapley["cxr"] == 0
+    assert not np.any(first.maps["cxr"])
+
+
+def test_a_blocked_film_alone_is_a_rejected_image(predictor: Predictor, cases: list[Case]) -> None:
+    case = next(case for case in cases if "cxr" in case.inputs)
+    alone = replace(case, inputs={"cxr": case.inputs["cxr"]})
+    answer = refusing(predictor).predict([alone])[0]
+    assert answer.abstained is Abstention.IMAGE_REJECTED
+    assert all(t.probability is None and t.logit is None for t in answer.targets)
+    assert json.loads(json.dumps(answer.record()))["abstained"] == "image_rejected"
+
+
+def test_a_held_case_gets_neither_answer_nor_explanation(predictor: Predictor, cases: list[Case]) -> None:
+    held = replace(cases[0], hold=Abstention.IDENTITY_CONFLICT)
+    assert predictor.predict([held])[0].abstained is Abstention.IDENTITY_CONFLICT
+    assert predictor.explain(held) == []
+
+
+def test_values_that_no_living_patient_has_are_told_from_none(predictor: Predictor) -> None:
+    labs = next(m for m in predictor.modalities if m.name == "labs")
+    analyte = next(a for a in labs.analytes if a.plausible)
+    panel = Measurements((Measurement(analyte.name, 1e9, analyte.unit),))
+    assert predictor.predict([Case("c", "p", {"labs": panel})])[0].abstained is Abstention.IMPLAUSIBLE_INPUT
+
+
+def test_inputs_of_a_case_are_compared_and_the_answer_says_what_its_set_stands_on(
+    predictor: Predictor, cases: list[Case]
+) -> None:
+    answers = predictor.predict(cases[:10])
+    for answer in answers:
+        assert (answer.conflict is not None) == (len(answer.used) > 1)
+        for target in answer.targets:
+            assert target.coverage == pytest.approx(1 - predictor.config.decision.alpha)
+            assert target.conformal_level in set(Basis)
+            assert set(target.conformal_set or ()) <= {True, False}

@@ -34,8 +34,10 @@ def build(
     """The record, of JSON types only. `patient_id` is on it only if given here; `created` is now unless given.
 
     `report_id` names the content without the time, so that a replay that gives the same content gives the same id;
-    `digest` is the SHA-256 of everything else in the record. Reads the case's files once more."""
-    batch = predictor.preparer.prepare(case)
+    `digest` is the SHA-256 of everything else in the record. A target that was abstained from is not explained: that
+    would tell its number. Reads the case's files once more."""
+    batch = predictor.admit(case)[0]
+    told = {answer.target for answer in prediction.targets if answer.abstained is None}
     record: Json = {
         "schema": SCHEMA,
         "statements": {"use": USE, "caveat": CAVEAT},
@@ -44,7 +46,7 @@ def build(
         "case": {"case_id": case.case_id} | ({"patient_id": patient_id} if patient_id is not None else {}),
         "prediction": prediction.record(),
         "inputs": {m.name: _input(predictor, m, case, batch) for m in predictor.modalities},
-        "explanations": [_explanation(predictor, case, batch, prediction, a) for a in attributions],
+        "explanations": [_explanation(predictor, case, batch, prediction, a) for a in attributions if a.target in told],
     }
     record["report_id"] = digest(record)[:32]
     record["created"] = (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
