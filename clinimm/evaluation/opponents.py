@@ -1,8 +1,9 @@
 """Opponents of a net on the same cases: simple learners, calibrated and given their thresholds as honestly as it is.
 
-Each learner is first asked about training cases that it has not seen, patient by patient; a Platt line and a decision
+Each learner is first asked about training cases that it has not seen, patient by patient; Platt lines and a decision
 threshold are set on those answers, and only then is it trained on all and asked about the test cases: for every subset
-of the inputs, each learner in its own natural way. k targets."""
+of the inputs, each learner in its own natural way. Those that join inputs are calibrated by what a case is left with,
+as a net is. k targets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from clinimm.evaluation.learners import (
     thousand_trees,
 )
 from clinimm.evaluation.plain import PlainCases
-from clinimm.evaluation.said import Said, Trial, calibrated, first, mean
+from clinimm.evaluation.said import Said, Trial, calibrated, calibrated_by_pattern, first, mean
 from clinimm.evaluation.spaces import Space, opponents_in
 from clinimm.metrics import auroc
 from clinimm.scores import subsets
@@ -36,6 +37,13 @@ BEST = "best single input of what is present"
 THOUSAND = "1000 extra trees on all joined, half the features"
 LOGISTIC = "logistic on all joined and gaps"
 ALL = "mean logit of that mean and all extra trees"
+
+JOINED: dict[str, Learner] = {
+    BOOSTED: boosted_trees,
+    EXTRA: extra_trees,
+    THOUSAND: thousand_trees,
+    LOGISTIC: logistic,
+}
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,12 @@ def _opponents(
     said: dict[str, Said] = {}
     for name, learner in _learners(train).items():
         progress(name)
-        said[name] = calibrated(trial.said(learner), labels)
+        lines = calibrated_by_pattern if name in JOINED else calibrated
+        said[name] = lines(trial.said(learner), labels)
     singles = [said[f"{name} alone"] for name in train.kinds]
     said[BEST] = first(sorted(singles, key=lambda one: -_inner_auroc(one, labels)))
-    said[MEAN] = calibrated(mean(singles), labels)
-    said[ALL] = calibrated(mean([said[name] for name in (MEAN, EXTRA, *_forests(train))]), labels)
+    said[MEAN] = calibrated_by_pattern(mean(singles), labels)
+    said[ALL] = calibrated_by_pattern(mean([said[name] for name in (MEAN, EXTRA, *_forests(train))]), labels)
     if spaces:
         said |= opponents_in([space.of(labeled) for space in spaces], train, labels, test, seed)
     return {name: (np.asarray(expit(one.outer)), _threshold(one, labels, sensitivity)) for name, one in said.items()}
@@ -169,13 +178,7 @@ def _opponents(
 
 def _learners(train: PlainCases) -> dict[str, Learner]:
     singles = {f"{name} alone": alone(name) for name in train.kinds}
-    joined: dict[str, Learner] = {
-        BOOSTED: boosted_trees,
-        EXTRA: extra_trees,
-        THOUSAND: thousand_trees,
-        LOGISTIC: logistic,
-    }
-    return {**singles, **_forests(train), **joined, ABSENCE: absence, ABSENCE_TREES: absence_by_trees}
+    return {**singles, **_forests(train), **JOINED, ABSENCE: absence, ABSENCE_TREES: absence_by_trees}
 
 
 def _forests(train: PlainCases) -> dict[str, Learner]:

@@ -4,7 +4,7 @@ Platt line, and of the cases it is judged on.
 n training cases, q asked cases, s subsets of inputs, m modalities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,15 +17,19 @@ from clinimm.platt import fit_lines
 from clinimm.scores import columns, subsets
 
 INNER_FOLDS = 4
+FEWEST_FOR_PATTERN = 20  # of the rarer class
 
 
 @dataclass(frozen=True)
 class Said:
     """Logits of one opponent by subset, the whole last: of training cases when they were held out, and of the asked
-    cases. NaN is no answer."""
+    cases. NaN is no answer. `inner_left` and `outer_left` have the place of the subset that a case really is left with,
+    -1 where that is nothing."""
 
     inner: Float[np.ndarray, "n s"]
     outer: Float[np.ndarray, "q s"]
+    inner_left: Int[np.ndarray, "n s"]
+    outer_left: Int[np.ndarray, "q s"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Trial:
         inner = np.zeros((len(self.train), len(subsets(list(self.train.kinds)))))
         for held, split in self.inner:
             inner[held] = every_subset(learner(split), split.asked)
-        return Said(inner, every_subset(learner(self.outer), self.outer.asked))
+        outer = every_subset(learner(self.outer), self.outer.asked)
+        return Said(inner, outer, left_with(self.train), left_with(self.outer.asked))
 
 
 def every_subset(asked: Asked, cases: PlainCases) -> Float[np.ndarray, "q s"]:
@@ -77,24 +82,60 @@ def shown_by_subset(cases: PlainCases) -> Bool[np.ndarray, "q s m"]:
     return np.asarray(cases.present[:, None, :] & kept[None])
 
 
+def left_with(cases: PlainCases) -> Int[np.ndarray, "q s"]:
+    """The place of the subset of inputs that each case is left with by each subset."""
+    names = list(cases.kinds)
+    bits = 1 << np.arange(len(names))
+    place = np.full(1 << len(names), -1)
+    for column, subset in enumerate(subsets(names)):
+        place[bits[columns(subset, names)].sum()] = column
+    return np.asarray(place[(shown_by_subset(cases) * bits).sum(axis=2)])
+
+
 def calibrated(said: Said, labels: Bool[np.ndarray, " n"]) -> Said:
     """The same through the Platt line of the held-out training cases, each with all that it had."""
-    whole = said.inner[:, -1]
-    answered = ~np.isnan(whole)
-    if len(np.unique(labels[answered])) < 2:
+    line = _line(said.inner[:, -1], labels)
+    if line is None:
         return said
-    slope, offset = fit_lines(whole[answered], labels[answered], np.ones((1, int(answered.sum()))))[0]
-    return Said(slope * said.inner + offset, slope * said.outer + offset)
+    slope, offset = line
+    return replace(said, inner=slope * said.inner + offset, outer=slope * said.outer + offset)
+
+
+def calibrated_by_pattern(said: Said, labels: Bool[np.ndarray, " n"]) -> Said:
+    """As `calibrated`, but what a case is left with has a line of its own where 20 held-out training cases of the rarer
+    class have all of it: as a net is calibrated, for what lost an input is not as sure as it looks."""
+    one = calibrated(said, labels)
+    inner, outer = one.inner.copy(), one.outer.copy()
+    for column in range(inner.shape[1]):
+        complete = (said.inner_left[:, column] == column) & ~np.isnan(said.inner[:, column])
+        if min(labels[complete].sum(), (~labels[complete]).sum()) < FEWEST_FOR_PATTERN:
+            continue
+        line = _line(said.inner[complete, column], labels[complete])
+        if line is None:
+            continue
+        slope, offset = line
+        for new, raw, left in ((inner, said.inner, said.inner_left), (outer, said.outer, said.outer_left)):
+            new[left == column] = slope * raw[left == column] + offset
+    return replace(said, inner=inner, outer=outer)
 
 
 def mean(parts: Sequence[Said]) -> Said:
     """The mean logit of those that answer."""
-    return Said(_mean([part.inner for part in parts]), _mean([part.outer for part in parts]))
+    return replace(parts[0], inner=_mean([part.inner for part in parts]), outer=_mean([part.outer for part in parts]))
 
 
 def first(parts: Sequence[Said]) -> Said:
     """The first that answers."""
-    return Said(_first([part.inner for part in parts]), _first([part.outer for part in parts]))
+    return replace(parts[0], inner=_first([part.inner for part in parts]), outer=_first([part.outer for part in parts]))
+
+
+def _line(logits: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> tuple[float, float] | None:
+    """Slope and offset by the cases with an answer; None where they are of one class."""
+    answered = ~np.isnan(logits)
+    if len(np.unique(labels[answered])) < 2:
+        return None
+    slope, offset = fit_lines(logits[answered], labels[answered], np.ones((1, int(answered.sum()))))[0]
+    return float(slope), float(offset)
 
 
 def _mean(logits: Sequence[Float[np.ndarray, "n s"]]) -> Float[np.ndarray, "n s"]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from clinimm.evaluation.learners import LINE, Learner, alone, boosted_trees, logistic
 from clinimm.evaluation.plain import PlainCases
-from clinimm.evaluation.said import Said, Trial, calibrated, mean
+from clinimm.evaluation.said import Said, Trial, calibrated, calibrated_by_pattern, left_with, mean
 from clinimm.types import Kind
 
 LATE = "late mean of logistics on embeddings"
@@ -50,7 +50,10 @@ def opponents_in(
     told = [_in_space(space, space.clean, train, labels, asked, seed) for space in usable] or [
         _in_space(space, np.ones(len(train), bool), train, labels, asked, seed) for space in spaces
     ]
-    return {f"{name}{note}": calibrated(mean([one[name] for one in told]), labels) for name in (LATE, HAIM, LINEAR)}
+    return {
+        f"{name}{note}": calibrated_by_pattern(mean([one[name] for one in told]), labels)
+        for name in (LATE, HAIM, LINEAR)
+    }
 
 
 def _in_space(
@@ -72,10 +75,11 @@ def _in_space(
         HAIM: said(boosted_trees),
         LINEAR: said(logistic),
     }
-    return {name: Said(_spread(one.inner, rows), one.outer) for name, one in found.items()}
+    return {name: _spread(one, rows, train) for name, one in found.items()}
 
 
-def _spread(inner: Float[np.ndarray, "a s"], rows: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n s"]:
-    whole = np.full((len(rows), inner.shape[1]), np.nan)
-    whole[rows] = inner
-    return whole
+def _spread(said: Said, rows: Bool[np.ndarray, " n"], train: PlainCases) -> Said:
+    """The same over all training cases; no answer for those that were not asked."""
+    inner = np.full((len(rows), said.inner.shape[1]), np.nan)
+    inner[rows] = said.inner
+    return replace(said, inner=inner, inner_left=left_with(train))

@@ -24,7 +24,7 @@ from clinimm.evaluation.opponents import (
     train_opponents,
 )
 from clinimm.evaluation.plain import plain_cases
-from clinimm.evaluation.said import every_subset
+from clinimm.evaluation.said import Said, calibrated, calibrated_by_pattern, every_subset, left_with
 from clinimm.evaluation.spaces import HAIM, LATE, LINEAR, NOT_CLEAN, Space, opponents_in
 from clinimm.scores import Scores, subsets
 from clinimm.types import Analyte, Case, InputState, Kind, Modality, Note, Status
@@ -247,3 +247,29 @@ def answers_of(test, strength):
     )
     probabilities = {name: 1 / (1 + np.exp(-part)) for name, part in scores.logits.items()}
     return Answers(scores, probabilities, {name: p > 0.5 for name, p in probabilities.items()})
+
+
+def test_a_line_of_its_own_mends_what_is_left_of_a_case():
+    """With a note the logits are right; without it, three times too sure."""
+    rng = np.random.default_rng(0)
+    n = 2000
+    truth = rng.normal(size=(n, 1))
+    labels = rng.random(n) < 1 / (1 + np.exp(-truth[:, 0]))
+    left = np.tile([0, 1, 2], (n, 1))
+    said = Said(truth * [3.0, 1.0, 1.0], truth[:50] * [3.0, 1.0, 1.0], left, left[:50])
+    one, by_pattern = calibrated(said, labels), calibrated_by_pattern(said, labels)
+    np.testing.assert_allclose(one.outer[:, 0], 3 * one.outer[:, 1] + (one.outer[:, 0] - 3 * one.outer[:, 1])[0])
+    np.testing.assert_allclose(by_pattern.outer[:, 0], by_pattern.outer[:, 1], atol=0.02)
+    few = np.zeros(n, dtype=bool)
+    few[:10] = True
+    np.testing.assert_array_equal(calibrated_by_pattern(said, few).outer, calibrated(said, few).outer)
+
+
+def test_what_a_case_is_left_with_is_told_by_its_own_inputs(cohorts):
+    test = cohorts[1]
+    left = left_with(test)
+    names = subsets(tuple(test.kinds))
+    for row in range(20):
+        for column, subset in enumerate(names):
+            there = [name for name in subset.split("+") if test.has(name)[row]]
+            assert left[row, column] == (names.index("+".join(there)) if there else -1)
