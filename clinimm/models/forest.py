@@ -38,6 +38,10 @@ class Forest(nn.Module):
 
     def forward(self, x: Float[Tensor, "b p"]) -> Float[Tensor, " b"]:
         """The logit of the mean probability of all trees."""
+        return torch.logit(self.probability(x).clamp(LEAST, 1 - LEAST))
+
+    def probability(self, x: Float[Tensor, "b p"]) -> Float[Tensor, " b"]:
+        """The mean probability of all trees: over the leaves, the share of the case that reaches each."""
         reached = [x.new_ones(len(x), self.depths[0])]
         start = 0
         for above, here in pairwise(self.depths):
@@ -48,5 +52,4 @@ class Forest(nn.Module):
             reached.append(reached[-1][:, parent - start] * share)
             start += above
         whole = torch.cat(reached, dim=1)[:, self.leaf.long()]
-        probability = (whole @ self.value[self.leaf.long()]) / self.trees
-        return torch.logit(probability.clamp(LEAST, 1 - LEAST))
+        return (whole @ self.value[self.leaf.long()]) / self.trees

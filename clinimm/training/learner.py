@@ -159,10 +159,10 @@ def _fit_forest(seen: Sequence[Tensor], train: Rows, target: int, recipe: Recipe
     )
     rows = np.concatenate([one.numpy()[known] for one in seen])
     trees.fit(rows, labels, sample_weight=weights)
-    return softened([tree.tree_ for tree in trees.estimators_], rows.std(axis=0), recipe.blur)
+    return softened([tree.tree_ for tree in trees.estimators_], recipe.blur)
 
 
-def softened(trees: Sequence[object], spread: Float[np.ndarray, " p"], blur: float) -> Forest:
+def softened(trees: Sequence[object], blur: float) -> Forest:
     """A `Forest` of scikit-learn's trees; features lie in units of about one standard deviation."""
     nodes = [_laid_out(tree) for tree in trees]
     depth = np.concatenate([one["depth"] for one in nodes])

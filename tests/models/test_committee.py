@@ -1,0 +1,106 @@
+"""The learner on fixed features and the committee, which speak as a network does."""
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_network
+
+from clinimm.attribution.committee import explain_committee
+from clinimm.batch import Batch
+from clinimm.models.committee import Committee
+from clinimm.models.features import fixed_encoders, joined
+from clinimm.models.learner import FeatureLearner
+from clinimm.training.learner import Recipe, fit_head, rows_of
+
+RECIPE = Recipe(nets=2, trees=5, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def learner() -> FeatureLearner:
+    vocabularies = {"note": (VOCABULARY.size, VOCABULARY.pad_id, VOCABULARY.special_ids)}
+    made = FeatureLearner(MODALITIES, fixed_encoders(MODALITIES, vocabularies), torch.tensor([-0.4, 0.7]))
+    batch = random_batch(60, seed=5)
+    made.fit(batch)
+    rows = rows_of(made, batch, RECIPE, seed=0)
+    for fold in range(2):
+        held = torch.arange(60) % 2 == fold
+        parts = (rows.take((~held).nonzero()[:, 0]), rows.take(held.nonzero()[:, 0]))
+        made.heads.append(fit_head(*parts, made.sizes, RECIPE, seed=fold))
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def committee(learner: FeatureLearner) -> Committee:
+    nets = [small_network(seed=seed).eval() for seed in (0, 1)]
+    return Committee(nets, learner, torch.tensor([0.25, 1.0])).eval()
+
+
+def answer(model: Committee, batch: Batch) -> torch.Tensor:
+    with torch.no_grad():
+        return model(batch).logits
+
+
+def test_what_an_absent_input_holds_cannot_change_the_answer(committee: Committee) -> None:
+    batch = random_batch(6, seed=1, present=torch.tensor([[True, False, True]] * 6))
+    other = random_batch(6, seed=2, present=batch.present)
+    parts = {**batch.modalities, "note": other.modalities["note"]}
+    changed = Batch(batch.case_ids, parts, batch.targets, batch.target_mask)
+    assert torch.equal(answer(committee, batch), answer(committee, changed))
+
+
+def test_a_batch_of_eight_is_eight_batches_of_one(committee: Committee) -> None:
+    batch = random_batch(8, seed=3)
+    alone = torch.cat([answer(committee, batch.rows(torch.tensor([i]))) for i in range(8)])
+    assert torch.allclose(answer(committee, batch), alone, atol=1e-4)
+
+
+def test_a_case_with_nothing_gets_the_prior(committee: Committee) -> None:
+    batch = random_batch(2, seed=4, present=torch.zeros(2, 3, dtype=torch.bool))
+    assert torch.allclose(answer(committee, batch), torch.tensor([[-0.4, 0.7]]).expand(2, -1), atol=1e-6)
+
+
+def test_the_answer_is_the_weighed_mean_of_the_members(committee: Committee) -> None:
+    batch = random_batch(5, seed=6)
+    with torch.no_grad():
+        said = [(part, member.fuse(member.tokens(batch, batch.present), batch.present, batch.quality).logits)
+                for member, part in committee.members()]  # fmt: skip
+    assert torch.allclose(answer(committee, batch), sum(part * logits for part, logits in said), atol=1e-5)
+    assert torch.allclose(sum(part for part, _ in said), torch.ones(2))
+
+
+def test_a_fold_is_its_own_net_and_head(committee: Committee, learner: FeatureLearner) -> None:
+    batch = random_batch(5, seed=7)
+    both = [answer(committee.fold(i), batch) for i in range(2)]
+    assert torch.allclose(answer(committee, batch), torch.stack(both).mean(0), atol=1e-5)
+    assert not torch.allclose(both[0], both[1])
+
+
+def test_an_analyte_that_is_not_known_has_no_effect(learner: FeatureLearner) -> None:
+    batch = random_batch(4, seed=8, present=torch.ones(4, 3, dtype=torch.bool))
+    labs = batch.modalities["labs"]
+    assert labs.mask is not None
+    moved = torch.where(labs.mask, labs.values, labs.values + 100)
+    tokens = learner.tokens(batch, batch.present)
+    embedded = learner.embed(batch) | {"labs": moved}
+    again = learner.encode(embedded, {name: part.mask for name, part in batch.modalities.items()}, batch.present)
+    assert torch.equal(tokens["labs"].values, again["labs"].values)
+    assert torch.equal(joined(tokens, batch.present)[1][:, -4:], labs.mask)
+
+
+def test_its_explanation_adds_up_over_maps_and_over_inputs(committee: Committee) -> None:
+    batch = random_batch(1, seed=9, present=torch.tensor([[True, True, False]]))
+    for target in (0, 1):
+        found = explain_committee(committee, batch, target, target_name="t")
+        with torch.no_grad():
+            assert found.logit == pytest.approx(float(committee(batch).logits[0, target]), abs=1e-4)
+        assert found.trusted
+        assert found.shapley["labs"] == 0.0
+        assert not found.maps["labs"].any()
+        assert sum(found.shapley.values()) == pytest.approx(found.logit - found.prior_logit, abs=1e-3)
+
+
+def test_its_state_goes_through_a_file_bit_for_bit(committee: Committee) -> None:
+    state = {name: tensor.contiguous() for name, tensor in committee.state_dict().items()}
+    again = load(save(state))
+    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+    assert QUALITIES.keys() == {m.name for m in committee.modalities}

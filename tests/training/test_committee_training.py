@@ -1,0 +1,60 @@
+"""How a committee is trained: every patient held out once, and judged by members that never saw it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clinimm import artifact
+from clinimm.config import Config, parse
+from clinimm.data.cohort import read_cohort
+from clinimm.inference import Predictor
+from clinimm.pseudonyms import hashed
+from clinimm.scores import Scores
+from clinimm.training.committee import best_share, held_out
+from clinimm.training.folds import split
+
+
+@pytest.mark.parametrize("folds", [0, 2, 5])
+def test_every_fold_parts_the_patients(tiny_cohort: Path, tiny_config: Config, folds: int) -> None:
+    splits = split(tiny_config, read_cohort(tiny_config, tiny_cohort))
+    cases = (*splits.train, *splits.val)
+    parts = held_out(splits, folds, seed=3)
+    assert len(parts) == max(folds, 1)
+    for part in parts:
+        assert sorted((*part.learned, *part.held)) == list(range(len(cases)))
+        assert not {cases[i].patient_id for i in part.learned} & {cases[i].patient_id for i in part.held}
+    if folds:
+        assert sorted(i for part in parts for i in part.held) == list(range(len(cases)))
+
+
+def test_an_artifact_tells_who_was_held_out_from_whom(
+    tiny_artifact: Path, tiny_cohort: Path, tiny_config: Config
+) -> None:
+    splits = split(tiny_config, read_cohort(tiny_config, tiny_cohort))
+    told = artifact.held_out_patients(tiny_artifact)
+    assert len(told) == tiny_config.committee.folds == len(Predictor.load(tiny_artifact).network.nets)
+    seen = {hashed(case.patient_id) for case in (*splits.train, *splits.val)}
+    assert frozenset().union(*told) == seen == artifact.seen_patients(tiny_artifact)
+    assert not told[0] & told[1]
+
+
+def noisy(seed: int, noise: float) -> Scores:
+    draw = np.random.default_rng(seed)
+    targets = (draw.random((300, 1)) < 0.5).astype(float)
+    logits = 4 * (targets - 0.5) + noise * draw.normal(size=(300, 1))
+    ids = tuple(map(str, range(300)))
+    return Scores(ids, ids, ("t",), ("a",), targets, np.ones((300, 1), dtype=bool), {"a": logits})
+
+
+def test_the_better_of_two_gets_the_larger_share() -> None:
+    good, bad = noisy(0, 1.0), noisy(1, 30.0)
+    bad = replace(bad, targets=good.targets, logits={"a": 30.0 * np.random.default_rng(2).normal(size=(300, 1))})
+    assert best_share(good, bad, "t") == 0.0
+    assert best_share(bad, good, "t") == 1.0
+
+
+def test_without_a_learner_the_nets_answer_alone(tiny_config: Config) -> None:
+    alone = parse(tiny_config.model_dump(mode="json") | {"committee": {"folds": 0, "learner": False}}, where="here")
+    assert (alone.committee.folds, alone.committee.learner) == (0, False)
