@@ -15,7 +15,8 @@ from clinimm.types import Case
 @dataclass(frozen=True)
 class Answers:
     """`probabilities` and `flagged` (at the model's own thresholds) have every subset that `scores` has; so has
-    `covered`, whose conformal sets hold the truth, for a model that gives sets. `attributes` tells of each case what
+    `covered`, whose conformal sets hold the truth, for a model that gives sets, which promised that of a share of
+    `promised`. `attributes` tells of each case what
     was not fed in (site, sex, age), "" where unknown: subgroups are made of it."""
 
     scores: Scores
@@ -23,6 +24,7 @@ class Answers:
     flagged: dict[str, Bool[np.ndarray, "n k"]]
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     covered: dict[str, Bool[np.ndarray, "n k"]] = field(default_factory=dict)
+    promised: float | None = None
 
     @staticmethod
     def of(
@@ -36,8 +38,10 @@ class Answers:
             subset: calibrator.apply(logits, scores.patterns(subset)) for subset, logits in scores.logits.items()
         }
         flagged = {subset: p >= calibrator.thresholds for subset, p in probabilities.items()}
-        covered = {} if conformal is None else _covered(scores, probabilities, conformal)
-        return Answers(scores, probabilities, flagged, attributes or {}, covered)
+        if conformal is None:
+            return Answers(scores, probabilities, flagged, attributes or {})
+        covered = _covered(scores, probabilities, conformal)
+        return Answers(scores, probabilities, flagged, attributes or {}, covered, 1 - conformal.alpha)
 
     @staticmethod
     def concat(parts: Sequence["Answers"]) -> "Answers":
@@ -51,6 +55,7 @@ class Answers:
                 name: tuple(value for part in parts for value in part.attributes[name]) for name in parts[0].attributes
             },
             covered=_joined([part.covered for part in parts]),
+            promised=parts[0].promised,
         )
 
     def labels(self, target: str) -> Bool[np.ndarray, " n"]:

@@ -1,6 +1,6 @@
 """What one artifact, and the opponents of its training patients, say of cases that it has not seen."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,7 @@ from clinimm.evaluation.probes.ask import Probed, probe
 from clinimm.evaluation.probes.shortcuts import Sight, Sizes
 from clinimm.inference import Predictor, evaluating, score_subsets
 from clinimm.progress import progress_bar
+from clinimm.pseudonyms import hashed
 from clinimm.scores import patterns, subset_name
 from clinimm.types import Case
 
@@ -45,13 +46,15 @@ def hear(
     seen: Sequence[Case],
     label: str,
     *,
+    held_out: Sequence[Collection[str]] = (),
     opponents: bool = False,
     sizes: Sizes | None = None,
     whole: bool = False,
     seed: int = 0,
     console: Console | None = None,
 ) -> Heard:
-    """The answers to the unseen cases. Opponents and, with the stored `sizes` of all pictures, probes of shortcuts are
+    """The answers to the unseen cases. `held_out` has, for each network of a committee, hashes of the patients that it
+    was not trained on. Opponents and, with the stored `sizes` of all pictures, probes of shortcuts are
     trained on the seen ones; `whole` asks about spoilt inputs too."""
     asked = read(predictor, unseen, label, console)
     taught = read(predictor, seen, f"{label}, seen", console) if opponents or sizes is not None else None
@@ -60,7 +63,7 @@ def hear(
         digest=predictor.digest,
         thresholds=predictor.calibrator.thresholds,
         answers=ask(predictor, unseen, asked),
-        opinions=_opinions(predictor, (seen, taught), (unseen, asked), seed, label, console)
+        opinions=_opinions(predictor, held_out, (seen, taught), (unseen, asked), seed, label, console)
         if opponents and taught
         else None,
         probed=_probed(predictor, (seen, taught), (unseen, asked), sizes, seed)
@@ -81,7 +84,8 @@ def ask(predictor: Predictor, cases: Sequence[Case], batch: Batch) -> Answers:
     """What a model says of cases, for every subset of their inputs."""
     ids = [case.patient_id for case in cases]
     scores = score_subsets(predictor.network, batch, ids, predictor.config.target_names)
-    return Answers.of(scores, predictor.calibrator, attributes_of(cases, predictor.config.data.attributes))
+    attributes = attributes_of(cases, predictor.config.data.attributes)
+    return Answers.of(scores, predictor.calibrator, attributes, predictor.uncertainty.conformal)
 
 
 def _spoilt(predictor: Predictor, cases: Sequence[Case], batch: Batch, seed: int) -> tuple[Corrupted, ...]:
@@ -106,6 +110,7 @@ def _looks(door: PictureDoor, values: Float[Tensor, "1 ..."]) -> Float[Tensor, "
 
 def _opinions(
     predictor: Predictor,
+    held_out: Sequence[Collection[str]],
     taught: tuple[Sequence[Case], Batch],
     asked: tuple[Sequence[Case], Batch],
     seed: int,
@@ -114,8 +119,8 @@ def _opinions(
 ) -> Opinions:
     train, test = (plain_cases(cases, batch, predictor.modalities) for cases, batch in (taught, asked))
     networks = networks_of(predictor.network)
-    # Which training patients each network of a committee was not trained on is not told by an artifact.
-    spaces = spaces_of(networks, [()] * len(networks), taught[1], train.patient_ids, asked[1])
+    patients = [hashed(patient) for patient in train.patient_ids]
+    spaces = spaces_of(networks, held_out or [()] * len(networks), taught[1], patients, asked[1])
     with progress_bar(console) as bar:
         task = bar.add_task(f"opponents of {label}", total=opponents_to_train(train), note="")
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 import clinimm
-from clinimm.artifact import seen_patients
+from clinimm.artifact import held_out_patients, seen_patients
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.corruption import Corrupted
@@ -67,7 +67,8 @@ def judge(
     heard = [
         hear(
             predictor, part, _others(cases, part), directory.parent.name,
-            opponents=opponents, sizes=sizes, whole=whole, seed=seed, console=console,
+            held_out=held_out_patients(directory), opponents=opponents, sizes=sizes, whole=whole,
+            seed=seed, console=console,
         )
         for predictor, directory, part in zip(predictors, directories, parts, strict=True)
     ]  # fmt: skip

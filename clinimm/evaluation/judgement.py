@@ -29,13 +29,15 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True)
 class Judgement:
-    """`left_out` counts the cases of patients that a model had seen; `about` says what was judged. What was not asked
-    for is empty: `comparisons`, `tests` and `probes` without opponents, `elsewhere` for a cohort that the model was
-    trained on, and the rest in a short judgement."""
+    """`left_out` counts the cases of patients that a model had seen; `promised` is the share of cases whose truth the
+    conformal sets should hold; `about` says what was judged. What was not asked for is empty: `comparisons`, `tests`
+    and `probes` without opponents, `elsewhere` for a cohort that the model was trained on, and the rest in a short
+    judgement."""
 
     evaluation: Evaluation
     comparisons: tuple[Comparison, ...]
     left_out: int
+    promised: float | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     tests: tuple[Tested, ...] = ()
     subgroups: tuple[Subgroups, ...] = ()
@@ -64,6 +66,7 @@ class Judgement:
             "about": dict(self.about),
             **self.evaluation.record(),
             "left_out": self.left_out,
+            "promised_coverage": self.promised,
             **{name: [one.record() for one in parts] for name, parts in told.items()},
         }
 
@@ -94,6 +97,7 @@ def conclude(
         evaluation=evaluate(answers, **draws),
         comparisons=compare(answers, opinions, **draws) if opinions else (),
         left_out=left_out,
+        promised=answers.promised,
         about=about or {},
         tests=delong_tests(answers, {name: one.probabilities for name, one in theirs.of.items()}) if theirs else (),
         probes=probes,

@@ -49,7 +49,7 @@ def told(n=120, *, film=2.0, labs=2.0, seed=0, names=NAMES, target="sick"):
     p = {subset: expit(one) for subset, one in logits.items()}
     site = tuple(["north", "south"][i // 2 % 2] for i in range(n))
     covered = {subset: rng.random((n, 1)) < 0.9 for subset in p}
-    return Answers(scores, p, {subset: one >= 0.5 for subset, one in p.items()}, {"site": site}, covered)
+    return Answers(scores, p, {subset: one >= 0.5 for subset, one in p.items()}, {"site": site}, covered, 0.9)
 
 
 def opinions(answers, noise, name=MEAN):
@@ -227,6 +227,18 @@ def test_a_group_that_is_served_worse_is_named():
     fair = next(answer for answer in verdict(found, "sick") if "served alike" in answer.question)
     assert fair.word == NO
     assert "AUROC by site: south is behind north by" in fair.sentences[0]
+
+
+def test_sets_that_break_their_promise_for_one_group_are_told():
+    answers = told(n=400)
+    assert word(conclude(answers, bootstrap=100), "promise") in (YES, OPEN)
+    south = np.array(answers.attributes["site"]) == "south"
+    broken = {s: np.where(south[:, None], np.arange(400)[:, None] % 8 != 2, True) for s in answers.covered}
+    found = conclude(replace(answers, covered=broken), bootstrap=100)
+    sets = next(answer for answer in verdict(found, "sick") if "promise" in answer.question)
+    assert sets.word == NO
+    assert "Clearly less often with: site south 0.7" in sets.sentences[1]
+    assert "north" not in sets.sentences[1]
 
 
 def rounded_away(value):

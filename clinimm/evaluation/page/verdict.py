@@ -22,6 +22,7 @@ from clinimm.scores import members
 YES, NO, OPEN, NONE = "yes", "no", "not shown", ""
 CALIBRATED = 0.05  # of calibration error
 TOLERATED = 0.05  # of AUROC
+NEAR = 0.05  # of coverage, below what was promised
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def verdict(judgement: Judgement, target: str) -> tuple[Answer, ...]:
         _missing(evaluation),
         *(_shares(one) for one in judgement.contributions if one.target == target and one.on == COMPLETE),
         _calibrated(evaluation),
+        *_covered(evaluation, judgement),
         *(_fair(one) for one in judgement.subgroups if one.target == target and one.cells),
         *_spoilt([one for one in judgement.corruption if one.target == target]),
         *(Answer("Is there a shortcut?", NO, (one.leak,)) for one in judgement.comparisons
@@ -167,7 +169,7 @@ def _shares(contribution: Contribution) -> Answer:
 
 
 def _calibrated(target: TargetEvaluation) -> Answer:
-    error, coverage = target.whole.estimates["ece"], target.whole.estimates.get(COVERAGE)
+    error = target.whole.estimates["ece"]
     word = OPEN if error.low is None or error.high is None else YES if error.high < CALIBRATED else OPEN
     if error.low is not None and error.low > CALIBRATED:
         word = NO
@@ -182,9 +184,30 @@ def _calibrated(target: TargetEvaluation) -> Answer:
     if worst is not None and len(target.patterns) > 1:
         told.append(f"It is largest where cases came with {label(worst.name, target.modalities)}: "
                     f"{figure(worst.estimates['ece'])}, {worst.cases} cases.")  # fmt: skip
-    if coverage is not None:
-        told.append(f"Conformal sets hold the truth in {figure(coverage)} of the cases.")
     return Answer("Can its probabilities be believed?", word, tuple(told))
+
+
+def _covered(target: TargetEvaluation, judgement: Judgement) -> Iterator[Answer]:
+    """Whether conformal sets hold the truth as often as promised, with every pattern of inputs and in every group."""
+    whole, promised = target.whole.estimates.get(COVERAGE), judgement.promised
+    if whole is None or promised is None:
+        return
+    groups = [one for found in judgement.subgroups if found.target == target.target for one in found.cells]
+    told = {label(row.name, target.modalities): row for row in target.patterns if row.cases >= FEWEST_CASES}
+    told |= {f"{one.attribute} {one.row.name}": one.row for one in groups if one.subset == groups[-1].subset}
+    held = {name: row.estimates[COVERAGE] for name, row in told.items() if COVERAGE in row.estimates}
+    short = [f"{name} {figure(one)}" for name, one in held.items() if one.high is not None and one.high < promised]
+    sentences = [f"Promised are {percent(promised)}; conformal sets hold the truth in {figure(whole)} of all cases."]
+    if short:
+        sentences.append(f"Clearly less often with: {'; '.join(short)}.")
+    elif held:
+        worst = min(held, key=lambda name: held[name].value or 0.0)
+        sentences.append(
+            f"No pattern of inputs and no subgroup falls clearly short; lowest: {worst} {figure(held[worst])}."
+        )
+    below = whole.high is not None and whole.high < promised
+    word = NO if short or below else YES if whole.low is not None and whole.low > promised - NEAR else OPEN
+    yield Answer("Do conformal sets keep their promise?", word, tuple(sentences))
 
 
 def _fair(subgroups: Subgroups) -> Answer:
