@@ -12,7 +12,7 @@ from service_processes import running_api
 from service_requests import case, post
 from sqlalchemy.exc import IntegrityError
 
-from clinimm.types import InputState, Prediction, Status, TargetPrediction
+from clinimm.types import Abstention, InputState, Prediction, Status, TargetPrediction
 from services.blobs import Blobs
 from services.db import Database
 from services.jobs import state
@@ -23,7 +23,7 @@ from services.settings import Settings
 from services.tables import EventRow, FlagRow, JobRow, ResultRow
 
 
-def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: str | None = None) -> dict[str, Any]:
+def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: Abstention | None = None) -> dict[str, Any]:
     """A prediction as the model room writes it."""
     target = TargetPrediction("pneumonia", 0.81, (0.7, 0.9), 0.4, True, 1.45)
     silent = TargetPrediction("pneumonia", None, None, 0.4, None, None, abstained=abstained)
@@ -93,7 +93,7 @@ def test_result_is_told_with_weights_states_flags_and_links(api: httpx.Client, s
     assert (answer.json()["state"], found["id"]) == ("done", result_id)
     assert found["targets"][0]["probability"] == 0.81
     assert found["weights"] == {"cxr": 1.0, "labs": 0.0}
-    absent = {"status": "absent", "reason": "not_provided", "detail": "", "flags": [], "quality": {}}
+    absent = {"status": "absent", "reason": "not_provided", "detail": "", "flags": [], "quality": {}, "outlier": None}
     assert found["inputs"]["labs"] == absent
     assert found["inputs"]["cxr"]["quality"] == {"sharpness": 0.4}
     assert (found["missing"], found["flags"]) == (["labs"], ["missing:labs"])
@@ -101,7 +101,7 @@ def test_result_is_told_with_weights_states_flags_and_links(api: httpx.Client, s
 
 
 def test_abstained_target_is_null_and_can_be_found(api: httpx.Client, settings: Settings) -> None:
-    case_id, _ = answered(Database(settings.url), api, "a", abstained="no_usable_input")
+    case_id, _ = answered(Database(settings.url), api, "a", abstained=Abstention.NO_USABLE_INPUT)
     target = api.get(f"/v1/cases/{case_id}/results").json()["results"][0]["targets"][0]
     assert (target["probability"], target["decision"], target["abstained"]) == (None, None, "no_usable_input")
     found = api.get("/v1/cases", params={"flag": "abstained:no_usable_input"}).json()["cases"]
