@@ -17,6 +17,7 @@ from clinimm.decision import Uncertainty
 from clinimm.guard.gate import fit_guards
 from clinimm.inference import Predictor, score_subsets
 from clinimm.io.sandbox import Sandbox
+from clinimm.models.committee import Committee
 from clinimm.report.record import build
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def make_predictor(folder: Path, name: str, image: str) -> tuple[Predictor, list
     calibrator = Calibrator.fit(scores, sensitivity=0.9, bootstrap=30)
     uncertainty = Uncertainty.fit(scores, calibrator, alpha=config.decision.alpha)
     guards = fit_guards(config, preparer.modalities, batch, cases)
-    parts = config, preparer, network, calibrator, uncertainty, guards
+    parts = config, preparer, Committee([network], None), calibrator, uncertainty, guards
     return Predictor("d" * 64, *parts, torch.device("cpu")), cases
 
 
