@@ -49,8 +49,8 @@ class PanelDoor:
         known = ~np.isnan(panel.values)
         if not known.any():
             reasons = {flag.partition(":")[0] for flag in panel.flags}
-            refused = reasons - {"unit_alias", "unused_input"}
-            code = "implausible_lab" if refused == {"implausible_lab"} else "no_usable_value"
+            faults = reasons - {"unit_alias", "unused_input"}
+            code = "implausible_lab" if faults == {"implausible_lab"} else "no_usable_value"
             told = ", ".join(sorted(reasons)) or "none given"
             raise UnsupportedInput(code, f"no value of the panel can be used ({told})")
         values = np.where(known, np.arcsinh((panel.values - self.center) / self.scale), 0.0)
