@@ -23,6 +23,7 @@ from clinimm.io.sandbox import Sandbox
 from clinimm.models.committee import Committee
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
+from clinimm.next_input import next_inputs
 from clinimm.scores import Scores, members, subsets
 from clinimm.types import Abstention, Attribution, Case, Modality, Outlier, Prediction
 
@@ -89,6 +90,7 @@ class Predictor:
             tokens = self.network.tokens(batch, batch.present)
             output = self.network.fuse(tokens, batch.present, batch.quality)
             singles = self._singles(batch, tokens)
+            wanted = next_inputs(self.network, batch, tokens, _numbers(output.logits), self.calibrator)
         states = {name: part.states[0] for name, part in batch.modalities.items()}
         logits = _numbers(output.logits)
         decision = self._decider().decide(Said(states, logits, singles, outliers, case.hold))
@@ -103,6 +105,7 @@ class Predictor:
             abstained=decision.abstained,
             conflict=decision.conflict,
             outliers=outliers,
+            next_inputs=() if decision.abstained else wanted,
         )
         return Answer(prediction, None if prediction.abstained else _unit(output.fused[0]))
 

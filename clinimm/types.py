@@ -204,10 +204,27 @@ class TargetPrediction:
 
 
 @dataclass(frozen=True)
+class NextInput:
+    """What an absent input would be expected to do, by target: the mean change of the calibrated probability, either
+    way, and the chance that the decision turns."""
+
+    name: str
+    expected_change: Mapping[str, float]
+    flip_chance: Mapping[str, float]
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "expected_change": {target: rounded(value) for target, value in self.expected_change.items()},
+            "flip_chance": {target: rounded(value) for target, value in self.flip_chance.items()},
+        }
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one case: per target, the gate's weight per modality (exactly 0 for an unused one), what became of
-    every input, how odd each is (of those that could be looked at), and how far they disagree. `abstained` is why no
-    target has an answer, or None."""
+    every input, how odd each is (of those that could be looked at), how far they disagree, and which of the absent ones
+    would change the answer most. `abstained` is why no target has an answer, or None."""
 
     case_id: str
     artifact: str
@@ -218,6 +235,7 @@ class Prediction:
     abstained: Abstention | None = None
     conflict: Disagreement | None = None
     outliers: Mapping[str, Outlier] = field(default_factory=dict)
+    next_inputs: tuple[NextInput, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -235,6 +253,7 @@ class Prediction:
             "missing": [name for name, s in self.inputs.items() if s.status is Status.ABSENT],
             "rejected": [name for name, s in self.inputs.items() if not s.usable and s.status is not Status.ABSENT],
             "flags": list(self.flags),
+            "next_inputs": [one.record() for one in self.next_inputs],
             "conflict": None if self.conflict is None else self.conflict.record(),
             "abstained": None if self.abstained is None else str(self.abstained),
         }

@@ -45,7 +45,8 @@ MaxAge = Annotated[float | None, Field(gt=0)]
 
 class Encoder(Section):
     """Which net encodes a modality. "backbone" is the tower of the run's backbone. `pretrained` is a local directory
-    (text) or safetensors file (image); `options` go to the net's constructor."""
+    (text) or safetensors file (image); `options` go to the net's constructor. The inputs' defaults, "eigen", "bag" and
+    "analytes", are for cohorts of hundreds; more films can teach a deeper net."""
 
     name: str
     pretrained: Path | None = None
@@ -110,14 +111,14 @@ class ImageInput(Picture):
     augment: bool = True
     max_age_hours: MaxAge = None
     guard: Guard = Guard()
-    encoder: Encoder
+    encoder: Encoder = Encoder(name="eigen")
 
 
 class TextInput(Written):
     kind: Literal["text"] = "text"
     max_age_hours: MaxAge = None
     guard: Watch = Watch()
-    encoder: Encoder
+    encoder: Encoder = Encoder(name="bag")
 
 
 class AnalyteColumn(Section):
@@ -140,7 +141,7 @@ class TabularInput(Section):
     analytes: tuple[AnalyteColumn, ...]
     max_age_hours: MaxAge = None
     guard: Watch = Watch()
-    encoder: Encoder
+    encoder: Encoder = Encoder(name="analytes")
 
 
 InputSection = Annotated[ImageInput | TextInput | TabularInput, Field(discriminator="kind")]

@@ -43,9 +43,11 @@ def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]])
 
 
 class FeatureLearner(nn.Module):
-    """Fixed encoders and a completion that all folds share, and a `Head` per fold, which are averaged."""
+    """Fixed encoders and a completion that all folds share, and a `Head` per fold, which are averaged.
+    `availability` is how often a feature is known in training cases that have its input."""
 
     prior: Float[Tensor, " k"]
+    availability: Float[Tensor, " p"]
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class FeatureLearner(nn.Module):
         self.encoders = nn.ModuleDict({m.name: encoders[m.name] for m in self.modalities})
         self.completion = Completion(sum(self.sizes))
         self.heads = nn.ModuleList(heads)
+        self.register_buffer("availability", torch.ones(sum(self.sizes)))
         self.register_buffer("prior", prior.clone())
 
     @property
@@ -87,6 +90,8 @@ class FeatureLearner(nn.Module):
                 encoder.fit(part.values[part.present], None if part.mask is None else part.mask[part.present])
         values, known = joined(self.tokens(batch, batch.present), batch.present)
         self.completion.fit(values, known)
+        owner = torch.repeat_interleave(torch.arange(len(self.sizes)), torch.tensor(self.sizes))
+        self.availability.copy_(known.sum(0) / batch.present[:, owner].sum(0).clamp_min(1))
 
     def embed(self, batch: Batch) -> dict[str, Tensor]:
         """Each modality's values as floats that can carry gradients."""
@@ -128,3 +133,25 @@ class FeatureLearner(nn.Module):
             fused=x,
             weights=present.to(x.dtype) / present.sum(1, keepdim=True).clamp_min(1),
         )
+
+    @torch.no_grad()
+    def imagined(
+        self,
+        tokens: Mapping[str, Tokens],
+        present: Bool[Tensor, "1 m"],
+        arriving: str,
+        draws: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "d k"]:
+        """The logits that one case would get if the absent input `arriving` came: for each draw of what it might hold,
+        given the others, with as many of its features known as training cases have."""
+        values, known = joined({name: tokens[name] for name in self.encoders}, present)
+        start = sum(self.sizes[: list(self.encoders).index(arriving)])
+        mine = slice(start, start + self.sizes[list(self.encoders).index(arriving)])
+        drawn = self.completion.draws(values, known, draws, generator)[:, 0] * self.completion.scale
+        filled = values.expand(draws, -1).clone()
+        filled[:, mine] = (drawn + self.completion.mean)[:, mine]
+        seen = known.expand(draws, -1).clone()
+        seen[:, mine] = torch.rand(draws, mine.stop - mine.start, generator=generator) < self.availability[mine]
+        x = self.completion(filled, seen)
+        return torch.stack([head(x) for head in self.heads]).mean(0)

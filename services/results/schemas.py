@@ -60,8 +60,18 @@ class InputOut(Finite):
     outlier: OutlierOut | None = None
 
 
+class NextInputOut(Finite):
+    """What an absent input would be expected to do, by target: the mean change of the probability, either way, and the
+    chance that the decision turns."""
+
+    name: str
+    expected_change: dict[str, Probability]
+    flip_chance: dict[str, Probability]
+
+
 class ResultOut(Finite):
-    """One answer. `weights` are the gate's, exactly 0 for what was not used; `model` is the artifact's digest."""
+    """One answer. `weights` are the gate's, exactly 0 for what was not used; `model` is the artifact's digest;
+    `next_inputs` ranks what is absent by how far it would be expected to change the answer."""
 
     id: str
     case_id: str
@@ -77,6 +87,7 @@ class ResultOut(Finite):
     rejected: list[str]
     flags: list[str]
     conflict: ConflictOut | None = None
+    next_inputs: list[NextInputOut] = []
     abstained: Abstention | None
     links: dict[str, str]
 

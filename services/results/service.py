@@ -68,6 +68,7 @@ def _shown(result: store.StoredResult) -> ResultOut:
         created_at=result.created_at,
         flags=list(result.flags),
         conflict=result.record.get("conflict"),
+        next_inputs=result.record.get("next_inputs", []),
         abstained=result.record["abstained"],
         links={"self": f"{base}/results/{result.version}", "case": base, "report": f"{base}/report"},
         **told,
