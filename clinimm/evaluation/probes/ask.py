@@ -4,7 +4,7 @@ n cases, k targets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ ROWS = 64  # cases through a model at once
 SUREST = 1e-9
 
 ByTarget: TypeAlias = Float[np.ndarray, "n k"]
+Key = TypeVar("Key")
 
 
 @runtime_checkable
@@ -72,9 +73,9 @@ class Probed:
             targets=np.concatenate([part.targets for part in parts]),
             sites=tuple(site for part in parts for site in part.sites),
             base=np.concatenate([part.base for part in parts]),
-            shortcuts={key: np.concatenate([p.shortcuts[key] for p in parts]) for key in _shared(parts, "shortcuts")},
-            changed={key: np.concatenate([p.changed[key] for p in parts]) for key in _shared(parts, "changed")},
-            gaps={key: np.concatenate([p.gaps[key] for p in parts]) for key in first.gaps},
+            shortcuts=_joined([part.shortcuts for part in parts]),
+            changed=_joined([part.changed for part in parts]),
+            gaps=_joined([part.gaps for part in parts]),
         )
 
 
@@ -92,7 +93,8 @@ def probe(
     """What the model, and learners of shortcuts trained on `train`, say of `test`. `sizes` are the stored sizes of the
     pictures of both, see `picture_sizes`; `site` is the attribute that names the hospital."""
     answers = _Answers(model, calibrator)
-    changed, gaps = {}, {"": gap_logits(train.plain, test.plain, seed)}
+    changed: dict[Change, ByTarget] = {}
+    gaps = {"": gap_logits(train.plain, test.plain, seed)}
     for modality in model.modalities:
         if modality.kind is Kind.IMAGE:
             typical = typical_value(train.batch.modalities[modality.name])
@@ -133,7 +135,8 @@ class _Answers:
         patterns = [subset_name([name for name, there in zip(names, row, strict=True) if there]) for row in present]
         raw = np.concatenate(logits) if logits else np.zeros((0, len(self.calibrator.targets)))
         probabilities = np.clip(self.calibrator.apply(raw, patterns), SUREST, 1 - SUREST)
-        return np.where(present.any(axis=1)[:, None], logit(probabilities), np.nan)
+        nothing = np.asarray(~present.any(axis=1))
+        return np.where(nothing[:, None], np.nan, logit(probabilities))
 
     def of_changed(self, changed: Changed) -> ByTarget:
         """Of the cases that were changed; NaN for the others, and where nothing is left."""
@@ -148,6 +151,7 @@ class _Answers:
         return self.model.fuse(tokens, part.present, part.quality).logits.double().cpu().numpy()
 
 
-def _shared(parts: Sequence[Probed], field: str) -> list[object]:
-    """The keys that every part has, in the order of the first."""
-    return [key for key in getattr(parts[0], field) if all(key in getattr(part, field) for part in parts)]
+def _joined(parts: Sequence[dict[Key, Float[np.ndarray, "_ k"]]]) -> dict[Key, Float[np.ndarray, "_ k"]]:
+    """What every part has, in the order of the first, one part after the other."""
+    shared = [key for key in parts[0] if all(key in part for part in parts)]
+    return {key: np.concatenate([part[key] for part in parts]) for key in shared}
