@@ -17,7 +17,7 @@ from clinimm.models.network import Network
 from clinimm.training.corruption import spoil
 
 _ROWS = 64
-_STEPS, _BATCH, _RATE, _DECAY = 400, 128, 5e-3, 1e-3
+_STEPS, _RATE, _DECAY = 120, 2e-2, 1e-2
 _SOUND = 4.0  # how much worse it is to doubt a sound input than to believe a spoilt one
 
 
@@ -36,7 +36,7 @@ def learn_doubt(network: Network, train: Batch, *, draws: int, seed: int) -> Non
         for i, judge in enumerate(doubt.judges):
             here = train.present[:, i].nonzero()[:, 0].to(sound[i].device)
             if len(here) > 1:
-                fit_judge(cast(Judge, judge), sound[i][here], torch.cat([one[i][here] for one in spoilt]), generator)
+                fit_judge(cast(Judge, judge), sound[i][here], torch.cat([one[i][here] for one in spoilt]))
 
 
 @torch.no_grad()
@@ -50,9 +50,7 @@ def looked_at(network: Network, batch: Batch) -> list[Float[Tensor, "b _"]]:
     return [torch.cat(column) for column in zip(*rows, strict=True)]
 
 
-def fit_judge(
-    judge: Judge, sound: Float[Tensor, "s f"], spoilt: Float[Tensor, "n f"], generator: torch.Generator
-) -> None:
+def fit_judge(judge: Judge, sound: Float[Tensor, "s f"], spoilt: Float[Tensor, "n f"]) -> None:
     """Teaches a judge which rows are spoilt. What it looks at is standardized by the sound ones."""
     judge.center.copy_(sound.mean(0))
     judge.scale.copy_(sound.std(0, correction=0).clamp_min(1e-3))
@@ -65,8 +63,7 @@ def fit_judge(
     judge.net.requires_grad_(True)
     optimizer = torch.optim.AdamW(judge.net.parameters(), lr=_RATE, weight_decay=_DECAY)
     for _ in range(_STEPS):
-        rows = torch.randint(len(features), (_BATCH,), generator=generator).to(features.device)
-        loss = binary_cross_entropy_with_logits(judge(features[rows]) + BELIEVED, wanted[rows], weight=weight[rows])
+        loss = binary_cross_entropy_with_logits(judge(features) + BELIEVED, wanted, weight=weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
