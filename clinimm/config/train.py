@@ -76,12 +76,15 @@ class Optim(Section):
 
 
 class Run(Section):
+    """`mlflow` is the tracking URI of a store that is told of the run, such as "sqlite:///runs/mlflow.db"."""
+
     seed: int = 0
     device: str = "auto"
     devices: int = Field(1, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     threads: int = Field(1, ge=1)
     workers: int = Field(1, ge=0)
+    mlflow: str | None = None
 
 
 class Reference(Section):

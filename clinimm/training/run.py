@@ -24,6 +24,7 @@ from clinimm.inference import score_subsets
 from clinimm.io.sandbox import Sandbox
 from clinimm.models.network import Network
 from clinimm.training.committee import Development, held_out, train_committee
+from clinimm.training.ledger import opened_ledger
 from clinimm.training.setup import (
     build_fabric,
     cached_inputs,
@@ -83,8 +84,9 @@ def train(
         Batch.cat([parts["train"], parts["val"]]), patients(cases), config.target_names,
         tuple(held_out(splits, config.committee.folds, config.run.seed)),
     )  # fmt: skip
+    ledger = opened_ledger(config, out, label) if fabric.is_global_zero else None
     with Tracker(
-        out if fabric.is_global_zero else None, development.folds * config.optim.epochs, console, label
+        out if fabric.is_global_zero else None, development.folds * config.optim.epochs, console, label, ledger=ledger
     ) as told:
         committee, scores = train_committee(
             development, plan_of(config), fabric, build=build, learner=learner_for(config, preparer, prior),
@@ -99,12 +101,14 @@ def train(
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
     facts = cohort_facts(splits, parts, config, backbone)
     if fabric.is_global_zero:
-        artifact.save(
+        digest = artifact.save(
             out / "artifact", config=config, preparer=preparer, network=committee, calibrator=calibrator,
             uncertainty=uncertainty, guards=guards, metrics=evaluation.record() | {"cohort": facts},
             card=model_card(config, evaluation, facts, calibrator),
             seen=development.patients, held_out=development.held_patients, backbone=backbone,
         )  # fmt: skip
+        if ledger is not None:
+            ledger.finish(evaluation, digest)
     if console and (overlap := pretraining_overlap(facts)):
         console.print(overlap, highlight=False)
     leave(fabric)

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
 from clinimm.progress import progress_bar
+from clinimm.training.ledger import Ledger
 
 
 def masks_note(figures: Mapping[str, float]) -> str:
@@ -18,7 +19,8 @@ def masks_note(figures: Mapping[str, float]) -> str:
 
 class Tracker:
     """A context in which epochs are told; without a folder, none is. Files are written anew: a resumed run tells its
-    earlier epochs again. `note` puts an epoch's figures in a few words for the bar."""
+    earlier epochs again. `note` puts an epoch's figures in a few words for the bar; `ledger`, if there is one, hears of
+    every epoch too."""
 
     def __init__(
         self,
@@ -27,8 +29,9 @@ class Tracker:
         console: Console | None,
         label: str,
         note: Callable[[Mapping[str, float]], str] = masks_note,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.note = note
+        self.note, self.ledger = note, ledger
         self.files = None if folder is None else _Files(folder)
         self.progress = progress_bar(console)
         self.task = self.progress.add_task(label, total=epochs, note="")
@@ -37,6 +40,8 @@ class Tracker:
         """Tells the figures of one epoch."""
         if self.files is not None:
             self.files.write(figures)
+        if self.ledger is not None:
+            self.ledger.epoch(figures)
         self.progress.update(self.task, advance=1, note=self.note(figures))
 
     def __enter__(self) -> "Tracker":
