@@ -26,6 +26,10 @@ analytes = [{ name = "protein", unit = "mg/L" }, { name = "glucose", unit = "mg/
 [model]
 width = 8
 
+[committee]
+folds = 2
+learner = false
+
 [modality_dropout]
 p = 0.0
 
@@ -37,7 +41,7 @@ batch_size = 64
 [evaluation]
 bootstrap = 100
 """
-COLUMNS = ("case_id", "patient_id", "finding", "site", "crp", "ldh", "protein", "glucose")
+COLUMNS = ("case_id", "patient_id", "finding", "site", "fold", "crp", "ldh", "protein", "glucose")
 
 
 def write_panels(
@@ -54,7 +58,7 @@ def write_panels(
             told, other = (2.0 * finding - 1 + rng.normal(0, noise)) * 10 + 100, rng.normal(100, 10)
             panel = ("crp", "ldh") if site == "A" else ("protein", "glucose")
             writer.writerow({
-                "case_id": f"{prefix}{i}", "patient_id": f"{prefix}{i}", "site": site,
+                "case_id": f"{prefix}{i}", "patient_id": f"{prefix}{i}", "site": site, "fold": i // 2 % 2,
                 "finding": int(finding != (site == turned)), panel[0]: f"{told:.2f}", panel[1]: f"{other:.2f}",
             })  # fmt: skip
     return folder / name

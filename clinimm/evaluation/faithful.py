@@ -11,14 +11,18 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from clinimm.attribution.committee import combined
 from clinimm.attribution.explain import MAX_STEPS, explain
 from clinimm.attribution.network import Explainable
 from clinimm.batch import Batch
 from clinimm.evaluation.limits import Finding
+from clinimm.models.committee import Committee
 from clinimm.types import Attribution
 
 SHUFFLES = 3  # with three analytes one shuffled net may resemble ours by luck; the mean of three does so once in 200
-_STEPS = 64  # of a shuffled net's path, whose maps need not add up to the last digit
+_KEPT = ("prior", "share", "covariance", "side")  # what is no weight: shuffled, it would be none of its kind
+TOLERANCE = 0.01  # of the maps' sum, as in every explanation
+_STEPS = 32  # of a shuffled net's path, whose maps need not add up to the last digit
 
 
 def explanations_hold(
@@ -57,8 +61,8 @@ def _resemblance(
 def shuffled(network: nn.Module, generator: torch.Generator) -> nn.Module:
     """A copy whose weights are the same numbers, each tensor's in another order."""
     other = copy.deepcopy(network)
-    for tensor in other.state_dict().values():
-        if tensor.is_floating_point() and tensor.numel() > 1:
+    for name, tensor in other.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel() > 1 and name.rpartition(".")[2] not in _KEPT:
             order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
             tensor.copy_(tensor.reshape(-1)[order].reshape(tensor.shape))
     return other.eval()
@@ -76,9 +80,16 @@ def _flat(attribution: Attribution) -> Float[np.ndarray, " p"]:
 
 
 def _explained(network: nn.Module, one: Batch, target: int, name: str, max_steps: int = MAX_STEPS) -> Attribution:
-    assert isinstance(network, Explainable)  # noqa: S101 - what we train is
-    device = network.prior.device
-    return explain(network, one.to(device), target, target_name=name, max_steps=max_steps)
+    """The explanation by whatever a committee's members are, or by a single net."""
+    members = network.members() if isinstance(network, Committee) else [(network, None)]
+    parts = []
+    for member, part in members:
+        assert isinstance(member, Explainable)  # noqa: S101 - what we train is
+        weight = 1.0 if part is None else float(part[target])
+        if weight > 0:
+            here = one.to(member.prior.device)
+            parts.append((weight, explain(member, here, target, target_name=name, max_steps=max_steps)))
+    return combined(parts, TOLERANCE)
 
 
 def _most_inputs(batch: Batch, cases: int) -> list[int]:

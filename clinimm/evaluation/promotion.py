@@ -20,7 +20,8 @@ from clinimm.data.cohort import read_cohort
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.faithful import explanations_hold
-from clinimm.evaluation.judge import ask, read, unseen
+from clinimm.evaluation.hear import ask, read
+from clinimm.evaluation.judge import unseen
 from clinimm.evaluation.limits import (
     Finding,
     Limits,
@@ -35,8 +36,6 @@ from clinimm.evaluation.subgroups import groupings
 from clinimm.inference import Predictor
 from clinimm.scores import members, subset_name
 from clinimm.types import Case
-
-PROMISED_COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,8 @@ def judge_promotion(
         cells = paired_cells(answers_alike, before, groups, promised=promised, resamples=count, seed=seed)
         findings += no_worse(answers_alike, before, limits.no_worse, resamples=count, seed=seed)
     findings += calibration_holds(answers, groups, limits.calibration_error, resamples=count, seed=seed)
-    findings += coverage_holds(answers, groups, PROMISED_COVERAGE, limits.coverage, resamples=count, seed=seed)
+    promise = 1 - predictor.config.decision.alpha
+    findings += coverage_holds(answers, groups, promise, limits.coverage, resamples=count, seed=seed)
     findings += false_blocks_hold(batch, predictor.modalities, limits.false_blocks)
     findings += explanations_hold(
         predictor.network, batch, predictor.config.target_names,

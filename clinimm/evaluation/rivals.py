@@ -19,7 +19,8 @@ from clinimm.bootstrap import Estimate, Statistic, Weights, estimate, resampled
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.judge import artifacts_in, ask, read, unseen_parts
+from clinimm.evaluation.hear import ask, read
+from clinimm.evaluation.judge import artifacts_in, unseen_parts
 from clinimm.evaluation.paired import same_cases
 from clinimm.inference import Predictor
 from clinimm.scores import Scores, members
