@@ -18,6 +18,7 @@ from clinimm.cli import (
     pretrain,
     promote,
     retrieve,
+    sweep,
     train,
     zeroshot,
 )
@@ -34,6 +35,7 @@ for verb in (
     demo.demo,
     pretrain.pretrain,
     train.train,
+    sweep.sweep,
     evaluate.evaluate,
     compare.compare,
     promote.promote,
