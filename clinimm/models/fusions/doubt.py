@@ -17,7 +17,8 @@ class Doubt(nn.Module):
     """The probability that each input is what it should be, of its summary, the mean square of its tokens and its
     quality; the classes being two Gaussians, the squares are what tells them apart.
 
-    It takes no gradient from the answer's loss: `clinimm.training.doubt` fits it, when the rest has been learned."""
+    The answer's loss does not teach it: `clinimm.training.doubt` fits it, when the rest has been learned. Until then it
+    believes everything, and passes no gradient on."""
 
     def __init__(self, width: int, qualities: Sequence[int], *, inner: int = 16) -> None:
         super().__init__()
@@ -28,7 +29,7 @@ class Doubt(nn.Module):
     def forward(self, heard: Heard) -> Float[Tensor, "b m"]:
         parts = zip(self.judges, heard.tokens, heard.quality, strict=True)
         scores = torch.cat([judge(evidence(tokens, quality)) for judge, tokens, quality in parts], dim=1)
-        return torch.sigmoid(scores.detach() + BELIEVED) * heard.here
+        return torch.sigmoid(scores + BELIEVED) * heard.here
 
 
 class Judge(nn.Module):
