@@ -68,15 +68,17 @@ def _write(found: "Judgement", config: "Config", out: Path) -> None:
 
 
 def _show(found: "Judgement", config: "Config", out: Path | None) -> None:
-    """The table of subsets and of opponents; the verdict where all was asked for."""
+    """Every table of subsets, patterns and gains; where a page holds them, the first table and the verdict."""
     from clinimm.evaluation.page.verdict import verdict
-    from clinimm.evaluation.render import comparison_grid
+    from clinimm.evaluation.render import comparison_grid, subsets_grid
 
-    show_evaluation(found.evaluation, config)
-    for comparison in found.comparisons:
+    if out is None:
+        show_evaluation(found.evaluation, config)
+    for comparison in found.comparisons if out is None else ():
         show(comparison_grid(comparison).rich())
     for target in found.evaluation.targets if out else ():
-        show(f"\n{target.target}", *(answer.line for answer in verdict(found, target.target)))
+        show(subsets_grid(target, ("auroc", "brier", "sensitivity", "specificity")).rich())
+        show(*(answer.line for answer in verdict(found, target.target)), "")
     if found.left_out:
         show(f"{found.left_out} cases were left out: the model was trained or calibrated on their patients.")
     if out:

@@ -149,7 +149,7 @@ def _limits(
         *([overlap] if overlap else []),
         "Test cases come from the same source as the training cases: elsewhere it may do worse, and nothing here says "
         "by how much. Test it on your own cases first.",
-        "No subgroup (sex, age, site, device) was judged apart.",
+        "No subgroup (sex, age, site, device) was judged apart here: `clinimm evaluate RUN MANIFEST --out DIR` does.",
         *(line for target in evaluation.targets for line in _limits_of(target)),
         *(_uncalibrated(name, target) for name, target in (calibrator.targets if calibrator else {}).items()),
         *(comparison.leak for comparison in comparisons if comparison.leak),

@@ -1,6 +1,8 @@
 """The verbs that train, judge, answer and explain, as a user types them."""
 
+import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +51,31 @@ def test_evaluate_leaves_out_the_patients_it_knows(tiny_artifact: Path, tiny_coh
     assert record["left_out"] > 0
     assert record["cases"] + record["left_out"] == 48
     assert {target["target"] for target in record["targets"]} == {"pneumonia", "heart_failure", "arrhythmia"}
+
+
+@pytest.mark.slow
+def test_a_cohort_from_elsewhere_has_a_page_and_a_record(
+    tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path
+) -> None:
+    """The same files, but of patients that nobody has heard of."""
+    manifest = Path(shutil.copytree(tiny_cohort, tmp_path / "elsewhere")) / "manifest.csv"
+    rows = list(csv.DictReader(manifest.read_text().splitlines()))
+    with manifest.open("w") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"patient_id": f"elsewhere-{row['patient_id']}"} for row in rows)
+    found = run("evaluate", tiny_artifact, manifest, "--out", tmp_path / "e")
+    assert "Does it hold elsewhere?" in found.stdout
+    record = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    assert (record["schema"], record["cases"], record["left_out"]) == ("clinimm.evaluation/1", 48, 0)
+    assert [one["target"] for one in record["external"]] == ["pneumonia", "heart_failure", "arrhythmia"]
+    assert {part["attribute"] for one in record["subgroups"] for part in one["cells"]} >= {"sex", "age"}
+    assert {part["input"] for part in record["corruption"]} == {"cxr", "note", "labs"}
+    page = (tmp_path / "e" / "evaluation.html").read_text()
+    assert all(f"<h2>{target}</h2>" in page for target in ("pneumonia", "heart_failure", "arrhythmia"))
+    assert "<script" not in page
+    refused = CliRunner().invoke(app, ["evaluate", str(tiny_artifact), str(manifest), "--opponents"])
+    assert "nothing to train opponents on" in str(refused.exception)
 
 
 @pytest.mark.slow
