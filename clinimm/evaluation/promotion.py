@@ -2,8 +2,10 @@
 
 It is let in if, with all inputs and for everyone, it is surely not much worse; if it falls in no cell of subset of
 inputs x subgroup x metric (`paired`: one band for all cells); and if it holds every limit by itself (`limits`,
-`faithful`). Cells are asked whether a fall is sure, not whether there surely is none: with few patients in a subgroup
-nobody could ever show the latter. So a small test set lets small falls through, and the verdict says how small."""
+`openings`, `faithful`). Both are asked as patients would ask them, with what their guards block hidden.
+
+Cells are asked whether a fall is sure, not whether there surely is none: with few patients in a subgroup nobody could
+ever show the latter. So a small test set lets small falls through, and the verdict says how small."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,11 +30,12 @@ from clinimm.evaluation.limits import (
     all_hold,
     calibration_holds,
     coverage_holds,
-    false_blocks_hold,
     grouped,
 )
+from clinimm.evaluation.openings import false_blocks_hold, wrong_pictures_hold
 from clinimm.evaluation.paired import Cell, paired_cells, same_cases
 from clinimm.evaluation.subgroups import groupings
+from clinimm.guard.gate import admit
 from clinimm.inference import Predictor
 from clinimm.scores import members, subset_name
 from clinimm.types import Case
@@ -133,7 +136,8 @@ def judge_promotion(
     if not new:
         raise ClinimmError("no patient of the manifest is new to both artifacts", mend="give a test set of others")
     seed, count = predictor.config.run.seed, resamples or predictor.config.evaluation.bootstrap
-    batch = read(predictor, new, "for the candidate", console)
+    given = read(predictor, new, "for the candidate", console)
+    batch = admit(predictor.guards, given)[0]
     answers = ask(predictor, new, batch)
     groups = grouped(groupings(answers.attributes))
     cells: tuple[Cell, ...] = ()
@@ -142,7 +146,7 @@ def judge_promotion(
     if current is not None:
         other = Predictor.load(current, backbone=backbone)
         same = _same(read_cohort(other.config, data, manifest), new)
-        before = ask(other, same, read(other, same, "for the current one", console))
+        before = ask(other, same, admit(other.guards, read(other, same, "for the current one", console))[0])
         digest, answers_alike = other.digest, aligned(answers, before)
         promised = other.config.evaluation.sensitivity
         cells = paired_cells(answers_alike, before, groups, promised=promised, resamples=count, seed=seed)
@@ -150,7 +154,8 @@ def judge_promotion(
     findings += calibration_holds(answers, groups, limits.calibration_error, resamples=count, seed=seed)
     promise = 1 - predictor.config.decision.alpha
     findings += coverage_holds(answers, groups, promise, limits.coverage, resamples=count, seed=seed)
-    findings += false_blocks_hold(batch, predictor.modalities, limits.false_blocks)
+    findings += false_blocks_hold(given, batch, predictor.guards, limits.false_blocks)
+    findings += wrong_pictures_hold(predictor.guards, given, predictor.config, limits.caught, seed=seed)
     findings += explanations_hold(
         predictor.network, batch, predictor.config.target_names,
         cases=limits.explained, incomplete=limits.incomplete, resemblance=limits.resemblance, seed=seed,

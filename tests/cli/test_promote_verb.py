@@ -124,3 +124,23 @@ def test_rollback_is_one_command(promoted: Path, tmp_path: Path) -> None:
     assert first.digest[:12] in done.output
     assert second.digest[:12] in done.output
     assert Registry(registry).current() == first.digest
+
+
+def test_runs_are_compared_on_the_cases_that_none_has_seen(runs: dict[str, Path], test_set: Path) -> None:
+    words = ["compare", str(runs["better"]), str(runs["drowned"]), str(runs["turned"]), str(test_set)]
+    done = CliRunner().invoke(app, [*words, "--json", "--bootstrap", "100"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [run["cases"] for run in found["runs"]] == [300] * 3
+    whole = {(one["first"], one["second"]): one for one in found["differences"] if one["subset"] == "all inputs"}
+    assert len(whole) == 3
+    gap = whole[str(runs["better"]), str(runs["turned"])]["auroc"]
+    assert gap["value"] > 0.2
+    assert gap["p"] <= gap["holm"] < 0.1
+    table = CliRunner().invoke(app, [*words, "--bootstrap", "100"])
+    assert "A ranks better than C by" in table.output
+
+
+def test_a_run_is_not_compared_with_itself(runs: dict[str, Path], test_set: Path) -> None:
+    done = CliRunner().invoke(app, ["compare", str(runs["better"]), str(runs["better"]), str(test_set)])
+    assert isinstance(done.exception, ClinimmError)

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from small_answers import answers_of, drawn
 
 from clinimm import metrics
-from clinimm.batch import Batch, ModalityBatch
 from clinimm.errors import ConfigError
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.limits import Limits, bin_parts, calibration_holds, coverage_holds, false_blocks_hold
-from clinimm.types import InputState, Kind, Modality, Status
+from clinimm.evaluation.limits import Limits, bin_parts, calibration_holds, coverage_holds
 
 
 def test_bins_are_those_of_the_metric() -> None:
@@ -70,33 +67,6 @@ def test_coverage_in_one_group_that_falls_short_is_named() -> None:
     [found] = coverage_holds(whole, {"site=A": ~bad, "site=B": bad}, 0.9, 0.02, resamples=300, seed=0)
     assert found.holds is False
     assert "worst labs among site=B" in found.told
-
-
-def pictures(blocked: int, given: int, absent: int = 0) -> Batch:
-    words = [Status.REJECTED] * blocked + [Status.PRESENT] * (given - blocked) + [Status.ABSENT] * absent
-    n = len(words)
-    part = ModalityBatch(
-        values=torch.zeros(n, 1, 2, 2),
-        present=torch.tensor([word is Status.PRESENT for word in words]),
-        mask=None,
-        quality=torch.zeros(n, 1),
-        states=tuple(InputState(word) for word in words),
-    )
-    ids = tuple(str(i) for i in range(n))
-    return Batch(ids, {"cxr": part}, torch.zeros(n, 1), torch.ones(n, 1, dtype=torch.bool))
-
-
-@pytest.mark.parametrize(("blocked", "given", "holds"), [(0, 50, True), (3, 50, True), (8, 50, False), (2, 2, False)])
-def test_good_pictures_must_be_let_through(blocked: int, given: int, holds: bool) -> None:
-    film = Modality("cxr", Kind.IMAGE, (1, 2, 2))
-    [found] = false_blocks_hold(pictures(blocked, given, absent=7), [film], 0.02)
-    assert found.holds is holds
-    assert f"{blocked} of {given} test pictures" in found.told
-
-
-def test_no_picture_is_told_and_breaks_nothing() -> None:
-    [found] = false_blocks_hold(pictures(0, 0, absent=3), [Modality("cxr", Kind.IMAGE, (1, 2, 2))], 0.02)
-    assert found.holds is None
 
 
 def test_limits_are_changed_by_name() -> None:
