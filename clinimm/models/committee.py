@@ -1,4 +1,4 @@
-"""The model that answers: nets of all folds, and a learner on fixed features beside them.
+"""The model that answers: a net per fold of the patients, and a learner on fixed features beside them.
 
 Each fold's members are trained without that fold's patients, so that what they say of these is an honest answer to
 calibrate by, and no training case is lost to validation."""
@@ -17,7 +17,7 @@ from clinimm.types import Modality
 
 
 class Committee(nn.Module):
-    """A net per fold, and a learner with a head per fold. Per target, the answer's logit is
+    """A net per fold, and a learner. Per target, the answer's logit is
 
     (1 - share) * mean of the nets' logits + share * the learner's logit
 
@@ -49,7 +49,7 @@ class Committee(nn.Module):
         return parts if self.learner is None else [*parts, (self.learner, self.share)]
 
     def fold(self, number: int) -> "Committee":
-        """The members that were trained without this fold's patients."""
+        """The members that were trained without this fold's patients, as long as the learner has a head per fold."""
         learner = None if self.learner is None else self.learner.only(number)
         return Committee([self.networks[number]], learner, self.share)
 

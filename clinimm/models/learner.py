@@ -19,10 +19,12 @@ from clinimm.models.narrow import NarrowNets
 from clinimm.models.network import encode_present, hide
 from clinimm.types import Modality
 
+TREES = 2 / 3
+"""The forest's part of a head's logit; the nets have the rest."""
+
 
 class Head(nn.Module):
-    """What one fold has learned: nets, and a forest per target over features and the nets' units. The answer is the
-    mean of their logits."""
+    """What was learned from some cases: nets, and a forest per target over features and the nets' units."""
 
     def __init__(self, nets: NarrowNets, forests: Sequence[Forest]) -> None:
         super().__init__()
@@ -34,7 +36,7 @@ class Head(nn.Module):
         nets = self.nets(units).mean(0)
         seen = with_units(x, units)
         trees = torch.stack([forest(seen) for forest in self.forests], dim=1)
-        return (nets + trees) / 2
+        return (1 - TREES) * nets + TREES * trees
 
 
 def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]]) -> Float[Tensor, "b s"]:
@@ -43,7 +45,7 @@ def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]])
 
 
 class FeatureLearner(nn.Module):
-    """Fixed encoders and a completion that all folds share, and a `Head` per fold, which are averaged.
+    """Fixed encoders, a completion, and heads, which are averaged: a `Head` per fold in training, one in the end.
     `availability` is how often a feature is known in training cases that have its input."""
 
     prior: Float[Tensor, " k"]

@@ -23,6 +23,7 @@ class NarrowNets(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes, self.nets, self.units, self.rank = tuple(sizes), nets, units, rank
+        self.targets = targets
         self.dropout = nn.Dropout(dropout)
         self.scale = nn.ParameterList(nn.Parameter(torch.ones(nets, 1, p)) for p in sizes)
         self.squeeze = nn.ParameterList(nn.Parameter(torch.randn(nets, p, units) / p**0.5) for p in sizes)
@@ -47,3 +48,15 @@ class NarrowNets(nn.Module):
             product = product * (torch.cat([unit, torch.ones_like(unit[..., :1])], dim=-1) @ factors)
         linear = torch.stack([unit @ weights for unit, weights in zip(units, self.linear, strict=True)]).sum(0)
         return product @ self.out + linear + self.bias
+
+    @staticmethod
+    def together(parts: Sequence["NarrowNets"]) -> "NarrowNets":
+        """All the nets of `parts`, which are alike in all but their number, side by side."""
+        first = parts[0]
+        total = sum(part.nets for part in parts)
+        joined = NarrowNets(
+            first.sizes, total, first.targets, units=first.units, rank=first.rank, dropout=first.dropout.p
+        )
+        states = [part.state_dict() for part in parts]
+        joined.load_state_dict({name: torch.cat([state[name] for state in states]) for name in states[0]})
+        return joined

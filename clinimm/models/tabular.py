@@ -18,7 +18,14 @@ class AnalyteEncoder(Encoder):
     With `tell_missing` it has a learned one."""
 
     def __init__(
-        self, features: int, width: int, dropout: float, *, frequencies: int = 8, scale: float = 0.05, inner: int = 16,
+        self,
+        features: int,
+        width: int,
+        dropout: float,
+        *,
+        frequencies: int = 8,
+        scale: float = 0.05,
+        inner: int = 16,
         tell_missing: bool = False,
     ) -> None:
         super().__init__()

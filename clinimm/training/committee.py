@@ -19,7 +19,7 @@ from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.platt import fit_lines
 from clinimm.scores import Scores
-from clinimm.training.learner import Recipe, fit_head, rows_of
+from clinimm.training.learner import Recipe, fit_head, refit, rows_of
 from clinimm.training.loop import Fold, OnEpoch, Plan, fit
 from clinimm.types import Case
 
@@ -116,7 +116,10 @@ def train_committee(
         learner.heads.extend(heads)
         learner.to(nets[0].prior.device)
     committee = Committee(nets, learner).eval()
-    return committee, _answered(committee, development)
+    scores = _answered(committee, development)
+    if learner is not None and rows is not None:
+        learner.heads = torch.nn.ModuleList([refit(heads, rows, recipe, plan.seed)]).to(nets[0].prior.device).eval()
+    return committee, scores
 
 
 def _told(on_epoch: OnEpoch, fold: int, epochs: int, figures: dict[str, float]) -> None:
