@@ -1,4 +1,5 @@
-# `make demo` runs the main job on a fresh machine, `make test` passes the tests; both do all their own set-up.
+# `make demo` runs the main job on a fresh machine, `make test` passes the tests, `make results` reproduces
+# the README's tables; all do their own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test lint install clean
+.PHONY: demo test results lint install clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/clinimm demo
@@ -20,6 +21,11 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 	@echo "== slow tests"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+
+# make results DATA=DIR [ONLY="covid gates"] [AGAIN=1]: what is in results/ already is not run again.
+results: $(VENV)/.runtime
+	@echo "== every table of the README, two benchmarks at a time"
+	$(BIN)/python benchmarks/results.py $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
 
 lint: $(VENV)/.dev
 	@echo "== style, types, import map"
