@@ -96,7 +96,7 @@ def judge_subgroups(
 
 def groupings(attributes: Mapping[str, Sequence[str]], *, fewest: int = FEWEST_CASES) -> dict[str, dict[str, Group]]:
     """For each attribute that splits the cases, its groups: bands of an age in years, quarters of another number, and
-    the levels of a word that have `fewest` cases, the rest being "other". Who has none is "unknown"."""
+    the levels of a word that have `fewest` cases, several rarer ones being "other". Who has none is "unknown"."""
     found = {}
     for name, column in attributes.items():
         words = np.array(["" if word.strip().lower() in _MISSING else word.strip() for word in column], dtype=object)
@@ -137,7 +137,8 @@ def _words(words: np.ndarray, fewest: int) -> dict[str, Group]:
     large = [str(level) for level, count in zip(levels, counts, strict=True) if count >= fewest and level != OTHER]
     groups = {level: words == level for level in large}
     rest = (words != "") & ~np.isin(words.astype(str), large)
-    return {**groups, OTHER: rest} if rest.any() else groups
+    small = np.unique(words[rest].astype(str))
+    return groups if not len(small) else groups | {str(small[0]) if len(small) == 1 else OTHER: rest}
 
 
 def _number(word: str) -> float:

@@ -44,6 +44,7 @@ def test_words_are_levels_and_rare_ones_are_told_together():
     groups = groupings({"sex": column, "always": ["same"] * 62, "case": [f"id{i}" for i in range(62)]}, fewest=20)
     assert {name: rows.sum() for name, rows in groups["sex"].items()} == {"F": 30, "M": 25, OTHER: 5, UNKNOWN: 2}
     assert set(groups) == {"sex"}
+    assert list(groupings({"sex": ["F"] * 30 + ["M"] * 5}, fewest=20)["sex"]) == ["F", "M"]
 
 
 def test_codes_of_a_few_numbers_stay_levels():

@@ -128,7 +128,7 @@ def robustness_picture(found: Robustness) -> Picture:
         axes.xaxis.set_major_formatter(lambda rate, _: percent(rate))
         axes.set(xlabel="share of the inputs removed at random", ylabel="AUROC")
         handles, names = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], names[::-1], loc="lower left")
+        axes.legend(handles[::-1], names[::-1], loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2)
         source = _source(drawing)
     told = "; ".join(f"{c.name}: {figure(c.auroc[0])} with all, {figure(c.auroc[-1])} at the end" for c in found.curves)
     caption = "Robustness: AUROC as inputs are taken away, with the model's 95 % band."
