@@ -17,6 +17,8 @@ class AnalyteEncoder(Encoder):
     A missing value has no token: that nobody ordered a test often tells the answer in one hospital and not in the next.
     With `tell_missing` it has a learned one."""
 
+    missing: nn.Parameter | None
+
     def __init__(
         self,
         features: int,
