@@ -128,13 +128,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bootstrap", type=int, default=1000)
+    parser.add_argument("--out", type=Path, help="keeps cohorts and runs there; goes on from what is there")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = {}
     for kind in given.kind:
         with tempfile.TemporaryDirectory() as scratch:
-            found[kind] = measure(kind, Path(scratch), given.cases, given.seed, given.bootstrap)
+            folder = (given.out or Path(scratch)) / kind
+            found[kind] = measure(kind, folder, given.cases, given.seed, given.bootstrap)
         print(tables(kind, found[kind]) + "\n", flush=True)
         if given.json:
             given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
