@@ -16,7 +16,7 @@ from clinimm.config import Config
 from clinimm.data.doors import fit_preparer
 from clinimm.data.split import Splits
 from clinimm.decision import Uncertainty
-from clinimm.evaluation.answers import Answers
+from clinimm.evaluation.answers import Answers, attributes_of
 from clinimm.evaluation.card import model_card, pretraining_overlap
 from clinimm.evaluation.evaluate import Evaluation, evaluate
 from clinimm.guard.gate import fit_guards
@@ -97,7 +97,7 @@ def train(
     uncertainty = Uncertainty.fit(scores, calibrator, alpha=config.decision.alpha)
     guards = fit_guards(config, preparer.modalities, development.batch, cases)
     test = score_subsets(committee, parts["test"], patients(splits.test), config.target_names)
-    answers = Answers.of(test, calibrator)
+    answers = Answers.of(test, calibrator, attributes_of(splits.test, config.data.attributes), uncertainty.conformal)
     evaluation = evaluate(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
     facts = cohort_facts(splits, parts, config, backbone)
     if fabric.is_global_zero:
