@@ -11,7 +11,9 @@ from clinimm.cli.arguments import AsJson, BackboneDir, DataDir, show
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Two or more runs or artifacts, then the manifest of the cases.")],
     data: DataDir = None,
-    bootstrap: Annotated[int, typer.Option(min=10, help="Draws of patients for every interval.")] = 2000,
+    bootstrap: Annotated[
+        int | None, typer.Option(min=10, help="Draws of patients; by default 2000, or 100 for each pair of runs.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same draws.")] = 0,
     as_json: AsJson = False,
     backbone: BackboneDir = None,
@@ -25,12 +27,13 @@ def compare(
     from rich.console import Console
 
     from clinimm.evaluation.rival_tables import rival_grids
-    from clinimm.evaluation.rivals import ask_runs, rival
+    from clinimm.evaluation.rivals import ask_runs, draws_for, rival
 
     *chosen, manifest = runs
     answers = ask_runs(chosen, manifest, data or manifest.parent, backbone=backbone, console=Console(stderr=True))
-    found = rival(answers, resamples=bootstrap, seed=seed)
+    draws = bootstrap or draws_for(len(answers))
+    found = rival(answers, resamples=draws, seed=seed)
     if as_json:
-        typer.echo(json.dumps(found.record() | {"bootstrap": bootstrap, "seed": seed}, indent=1))
+        typer.echo(json.dumps(found.record() | {"bootstrap": draws, "seed": seed}, indent=1))
         return
     show(*(grid.rich() for grid in rival_grids(found, [*answers])))

@@ -103,6 +103,12 @@ def ask_runs(
     return answers
 
 
+def draws_for(runs: int) -> int:
+    """How many draws let Holm's p fall to .02 though it is taken over all pairs of so many runs; 2000 at least. The
+    least p of so many draws is 2 / draws."""
+    return max(2000, 100 * (runs * (runs - 1) // 2))
+
+
 def rival(answers: Mapping[str, Answers], *, resamples: int, seed: int) -> Rivals:
     """Every pair of runs, on all inputs and on each subset that both know, for every target."""
     found: list[Rivalry] = []

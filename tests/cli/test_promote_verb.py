@@ -128,7 +128,7 @@ def test_rollback_is_one_command(promoted: Path, tmp_path: Path) -> None:
 
 def test_runs_are_compared_on_the_cases_that_none_has_seen(runs: dict[str, Path], test_set: Path) -> None:
     words = ["compare", str(runs["better"]), str(runs["drowned"]), str(runs["turned"]), str(test_set)]
-    done = CliRunner().invoke(app, [*words, "--json", "--bootstrap", "100"])
+    done = CliRunner().invoke(app, [*words, "--json", "--bootstrap", "400"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert [run["cases"] for run in found["runs"]] == [300] * 3
@@ -137,7 +137,7 @@ def test_runs_are_compared_on_the_cases_that_none_has_seen(runs: dict[str, Path]
     gap = whole[str(runs["better"]), str(runs["turned"])]["auroc"]
     assert gap["value"] > 0.2
     assert gap["p"] <= gap["holm"] < 0.1
-    table = CliRunner().invoke(app, [*words, "--bootstrap", "100"])
+    table = CliRunner().invoke(app, [*words, "--bootstrap", "400"])
     assert "A ranks better than C by" in table.output
 
 

@@ -7,7 +7,7 @@ from small_answers import answers_of, drawn
 from clinimm import metrics
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.rival_tables import rival_grids
-from clinimm.evaluation.rivals import ALL_INPUTS, holm, rival
+from clinimm.evaluation.rivals import ALL_INPUTS, draws_for, holm, rival
 
 
 def noisy(p: np.ndarray, seed: int, noise: float) -> np.ndarray:
@@ -58,6 +58,12 @@ def test_runs_of_other_inputs_meet_with_all_of_theirs(runs: dict[str, Answers]) 
     assert {one.subset for one in found.rivalries} == {ALL_INPUTS, "labs"}
     gap = found.rivalries[0].differences["auroc"].estimate.value
     assert gap == pytest.approx(metrics.auroc(labels, runs["c"].probabilities["labs"][:, 0]) - metrics.auroc(labels, p))
+
+
+def test_draws_are_enough_for_the_least_p_of_many_pairs() -> None:
+    for runs in (2, 5, 20):
+        pairs = runs * (runs - 1) // 2
+        assert pairs * 2 / (draws_for(runs) + 1) < 0.05
 
 
 def test_holm_by_hand() -> None:

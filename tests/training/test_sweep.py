@@ -31,7 +31,11 @@ def base(tmp_path: Path) -> Path:
     write_panels(tmp_path, "train.csv", n=80, seed=1)
     path = write_config(tmp_path)
     text = path.read_text().replace('attributes = ["site"]', 'attributes = ["site"]\nfold_column = "fold"')
-    path.write_text(text.replace("epochs = 5", "epochs = 2").replace("bootstrap = 100", "bootstrap = 10"))
+    path.write_text(
+        text.replace("epochs = 5", "epochs = 2")
+        .replace("folds = 2", "folds = 0")
+        .replace("bootstrap = 100", "bootstrap = 10")
+    )
     return path
 
 
