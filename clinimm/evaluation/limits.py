@@ -1,7 +1,7 @@
 """What every artifact must hold by itself before it may answer, and here: its calibration, and its coverage.
 
 A limit is broken only where the cases can tell: of artifacts that are sound one in twenty breaks it by chance somewhere
-among the cells of a target, however many these are. n cases, r resamples, j cells."""
+among the cells of a target, however many these are. A test set that cannot tell at all breaks it too. n cases, r resamples, j cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +77,7 @@ def calibration_holds(answers: Answers, groups: Groups, limit: float, *, resampl
     for j, target in enumerate(answers.scores.target_names):
         cells = _cells(answers, target, groups)
         if not cells:
-            found.append(Finding("calibration", None, f"{target}: too few cases of a class to judge its calibration"))
+            found.append(Finding("calibration", False, f"{target}: too few cases of a class to judge it by"))
             continue
         errors, draws = zip(
             *(
@@ -95,12 +95,12 @@ def coverage_holds(
 ) -> list[Finding]:
     """Whether in no cell the share of sets that hold the truth lies surely below `promised - tolerance`."""
     if not answers.covered:
-        return [Finding("coverage", None, "the artifact gives no conformal sets")]
+        return [Finding("coverage", False, "the artifact gives no conformal sets")]
     found = []
     for j, target in enumerate(answers.scores.target_names):
         cells = _cells(answers, target, groups, both_classes=False)
         if not cells:
-            found.append(Finding("coverage", None, f"{target}: too few cases to judge its coverage"))
+            found.append(Finding("coverage", False, f"{target}: too few cases to judge it by"))
             continue
         columns = [(rows, answers.covered[subset][rows, j]) for (subset, _), rows in cells.items()]
         shares, draws = resampled(

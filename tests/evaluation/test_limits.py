@@ -69,6 +69,18 @@ def test_coverage_in_one_group_that_falls_short_is_named() -> None:
     assert "worst labs among site=B" in found.told
 
 
+def test_a_test_set_that_can_tell_nothing_lets_nothing_in() -> None:
+    few = covering(1.0, n=12)
+    assert calibration_holds(few, {}, 1.0, resamples=20, seed=0)[0].holds is False
+    assert coverage_holds(few, {}, 0.9, 0.02, resamples=20, seed=0)[0].holds is False
+    assert coverage_holds(answers_of(*_few()), {}, 0.9, 0.02, resamples=20, seed=0)[0].holds is False
+
+
+def _few() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    labels, p = drawn(200, seed=0)
+    return labels, {"labs": p}
+
+
 def test_limits_are_changed_by_name() -> None:
     assert Limits().but(["no_worse=0.01", "explained=3"]) == Limits(no_worse=0.01, explained=3)
     for wrong in ("none=1", "explained=many", "explained"):
