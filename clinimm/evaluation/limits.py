@@ -1,7 +1,9 @@
 """What every artifact must hold by itself before it may answer, and here: its calibration, and its coverage.
 
 A limit is broken only where the cases can tell: of artifacts that are sound one in twenty breaks it by chance somewhere
-among the cells of a target, however many these are. A test set that cannot tell at all breaks it too. n cases, r resamples, j cells."""
+among the cells of a target, however many these are. A test set that cannot tell at all breaks it too.
+
+n cases, r resamples, j cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
