@@ -7,8 +7,8 @@ Out of fold, averaged over the targets: AUROC with all inputs, its mean over eve
 worst subset; calibration error; and what one spoilt input does to cases that have another: its weight after over
 before, and the mean change of probability against the answer without it (`noise`: nothing of the patient is left in it;
 `swap`: it is another patient's). `diff` is the mean over subsets less that of the gate, with a 95 % interval by drawing
-patients. `doubted` (in the JSON) is the share of sound and of spoilt inputs with a trust under a half. --set changes any
-setting for all, such as optim.balance=1."""
+patients. `doubted` (in the JSON) is the share of sound and of spoilt inputs with a trust under a half. --set changes
+any setting for all, such as optim.balance=1."""
 
 import argparse
 import json
@@ -188,7 +188,11 @@ class Judged:
         }  # fmt: skip
         for kind, rows in self.spoilt.items():
             before, after, moved, *_ = rows.mean(0)
-            found[kind] = {"weight": after / before, "moved": moved, "doubted": (rows[:, 3:] < 0.5).mean(0).tolist()}
+            found[kind] = {
+                "weight": float(after / before),
+                "moved": float(moved),
+                "doubted": (rows[:, 3:] < 0.5).mean(0).tolist(),
+            }
         if default is not None:
             for name, first, second in (
                 ("diff", self.over_subsets, default.over_subsets),

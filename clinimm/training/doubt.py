@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from clinimm.batch import Batch
@@ -19,24 +19,29 @@ from clinimm.training.corruption import spoil
 _ROWS = 64
 _STEPS, _RATE, _DECAY = 120, 2e-2, 1e-2
 _SOUND = 4.0  # how much worse it is to doubt a sound input than to believe a spoilt one
+_WRONGLY, _LEAST = 0.05, 0.0  # at most this share of sound inputs not seen in training has a lower logit of trust
 
 
-def learn_doubt(network: Network, train: Batch, *, draws: int, seed: int) -> None:
-    """Fits `network.fusion.doubt`, if there is one, on the training cases as they are and spoilt `draws` times. The
-    encoders run 1 + `draws` times over them."""
+def learn_doubt(network: Network, train: Batch, held: Batch, *, draws: int, seed: int) -> None:
+    """Fits `network.fusion.doubt`, if there is one, on the training cases as they are and spoilt `draws` times; then
+    lifts the trust in each input until nearly all of the `held` ones, which are sound but were not learned from, are
+    believed. The encoders run 1 + `draws` times over the training cases."""
     doubt = network.fusion.doubt
     if not isinstance(doubt, Doubt) or not draws:
         return
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
-        sound = looked_at(network, train)
+        sound, unseen = looked_at(network, train), looked_at(network, held)
         spoilt = [looked_at(network, spoil(train, generator)) for _ in range(draws)]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for i, judge in enumerate(doubt.judges):
             here = train.present[:, i].nonzero()[:, 0].to(sound[i].device)
-            if len(here) > 1:
-                fit_judge(cast(Judge, judge), sound[i][here], torch.cat([one[i][here] for one in spoilt]))
+            if len(here) < 2:
+                continue
+            fit_judge(cast(Judge, judge), sound[i][here], torch.cat([one[i][here] for one in spoilt]))
+            there = held.present[:, i].to(unseen[i].device)
+            lift(cast(Judge, judge), unseen[i][there])
 
 
 @torch.no_grad()
@@ -54,17 +59,24 @@ def fit_judge(judge: Judge, sound: Float[Tensor, "s f"], spoilt: Float[Tensor, "
     """Teaches a judge which rows are spoilt. What it looks at is standardized by the sound ones."""
     judge.center.copy_(sound.mean(0))
     judge.scale.copy_(sound.std(0, correction=0).clamp_min(1e-3))
-    for layer in judge.net:
-        if isinstance(layer, nn.Linear):
-            layer.reset_parameters()
+    judge.first.reset_parameters()
+    judge.last.reset_parameters()
     features = torch.cat([sound, spoilt])
     wanted = torch.cat([torch.ones(len(sound), 1), torch.zeros(len(spoilt), 1)]).to(sound)
     weight = torch.where(wanted > 0, _SOUND * len(spoilt) / len(sound), 1.0)
-    judge.net.requires_grad_(True)
-    optimizer = torch.optim.AdamW(judge.net.parameters(), lr=_RATE, weight_decay=_DECAY)
+    judge.requires_grad_(True)
+    optimizer = torch.optim.AdamW(judge.parameters(), lr=_RATE, weight_decay=_DECAY)
     for _ in range(_STEPS):
         loss = binary_cross_entropy_with_logits(judge(features) + BELIEVED, wanted, weight=weight)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    judge.net.requires_grad_(False)
+    judge.requires_grad_(False)
+
+
+@torch.no_grad()
+def lift(judge: Judge, sound: Float[Tensor, "s f"]) -> None:
+    """Raises the scores of a judge that doubts sound rows, all by the same."""
+    if len(sound):
+        lowest = torch.quantile(judge(sound).float() + BELIEVED, _WRONGLY)
+        judge.last.bias.add_((_LEAST - lowest).clamp_min(0))

@@ -103,7 +103,7 @@ def fit(
         fabric.barrier()
         on_epoch(figures)
     network.load_learned(best)
-    learn_doubt(network, fold.train, draws=plan.spoilt, seed=plan.seed)
+    learn_doubt(network, fold.train, fold.val, draws=plan.spoilt, seed=plan.seed)
     return standing.history
 
 

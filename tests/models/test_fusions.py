@@ -82,7 +82,7 @@ def test_an_input_that_is_not_trusted_counts_as_one_that_is_absent() -> None:
     assert isinstance(gate, Gate)
     judge = gate.doubt.judges[1]
     assert isinstance(judge, Judge)
-    torch.nn.init.constant_(judge.net[2].bias, -80.0)  # type: ignore[arg-type]
+    torch.nn.init.constant_(judge.last.bias, -80.0)
     doubted, absent = gate(said), gate(without(said, 1))
     assert doubted.weights[:, 1].max() < 1e-20
     for part in ("fused", "evidence", "weights"):

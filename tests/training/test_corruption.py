@@ -41,7 +41,7 @@ def test_what_is_absent_or_unknown_stays_so_when_all_is_spoilt(n: int, seed: int
 def test_learning_to_doubt_moves_nothing_else() -> None:
     network, batch = small_network(), random_batch(12)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    learn_doubt(network, batch, draws=1, seed=0)
+    learn_doubt(network, batch, random_batch(6, seed=1), draws=1, seed=0)
     changed = {name for name, weight in network.state_dict().items() if not torch.equal(weight, before[name])}
     assert changed
     assert {name.rpartition("judges")[0] for name in changed} == {"fusion.doubt."}

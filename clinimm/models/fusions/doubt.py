@@ -42,10 +42,12 @@ class Judge(nn.Module):
         super().__init__()
         self.register_buffer("center", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        self.net = nn.Sequential(nn.Linear(features, inner), nn.Tanh(), zeroed(nn.Linear(inner, 1)))
+        self.first = nn.Linear(features, inner)
+        self.last = zeroed(nn.Linear(inner, 1))
 
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b 1"]:
-        return self.net(((features - self.center) / self.scale).clamp(-8, 8))
+        known = ((features - self.center) / self.scale).clamp(-8, 8)
+        return self.last(torch.tanh(self.first(known)))
 
 
 def evidence(tokens: Tokens, quality: Float[Tensor, "b q"]) -> Float[Tensor, "b f"]:

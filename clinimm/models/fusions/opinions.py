@@ -30,13 +30,13 @@ class Late(Fusion):
 
 
 class Evidential(Fusion):
-    """Opinions as belief in yes, belief in no and uncertainty, discounted by trust, joined by Dempster's rule.
+    """Opinions as belief in yes, belief in no and uncertainty, discounted by a weight, joined by Dempster's rule.
 
     An opinion of logit d becomes the belief |tanh(d / 2)| in one side and uncertainty for the rest, the least committed
-    belief that bets as the logit does (Dubois, Prade and Smets 2008); trust t multiplies the belief (Shafer 1976,
-    ch. 11). An absent input is all uncertainty: the exact identity of the rule. What two opinions claim for yes and for
-    no at once is their conflict. After Han et al. 2021, "Trusted Multi-View Classification", eq. 4. Differs: beliefs
-    come from logits, so that one opinion alone answers as its own head does."""
+    belief that bets as the logit does (Dubois, Prade and Smets 2008); a learned weight, times the trust, multiplies the
+    belief (Shafer 1976, ch. 11). An absent input is all uncertainty: the exact identity of the rule. What two opinions
+    claim for yes and for no at once is their conflict. After Han et al. 2021, "Trusted Multi-View Classification",
+    eq. 4. Differs: beliefs come from logits, so that one opinion alone answers as its own head does."""
 
     doubt: Doubt
 
@@ -49,9 +49,10 @@ class Evidential(Fusion):
         self.product = LowRankProduct(width, len(qualities), dropout, rank=rank, squeeze=squeeze)
 
     def forward(self, heard: Heard) -> Joined:
-        trust = torch.sigmoid(self.reliability(heard)[..., 0] + _READY) * self.doubt(heard)
-        evidence, conflict = dempster(heard.opinions, trust)
-        return Joined(self.product(heard, trust), shares(trust), evidence, trust=trust, conflict=conflict)
+        trust = self.doubt(heard)
+        weight = torch.sigmoid(self.reliability(heard)[..., 0] + _READY) * trust
+        evidence, conflict = dempster(heard.opinions, weight)
+        return Joined(self.product(heard, trust), shares(weight), evidence, trust=trust, conflict=conflict)
 
 
 def dempster(
