@@ -56,7 +56,7 @@ def demo(
         "To go on:",
         f"  {home}clinimm-service serve --artifact {artifact} --allow-unpromoted --data {out / 'service'}",
         f"  {home}clinimm evaluate {artifact} {cohort / 'manifest.csv'} --opponents",
-        f"  {home}clinimm train quickstart.toml --data {cohort} --out runs/mine --set model.fusion=cross_attention",
+        f"  {home}clinimm train quickstart.toml --data {cohort} --out runs/mine --set model.fusion=evidential",
         f"  {home}clinimm train YOUR.toml --data YOUR_FOLDER",
     )
 

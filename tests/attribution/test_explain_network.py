@@ -81,7 +81,7 @@ def test_every_subset_is_the_answer_without_the_others():
 
 @pytest.mark.parametrize("hidden", range(3))
 def test_an_absent_input_that_holds_nan_gets_exactly_nothing(hidden):
-    net = network(DEEP, "cross_attention")
+    net = network(DEEP, "gated_cross_attention")
     batch = case(seed=4, present=(hidden != 0, hidden != 1, hidden != 2))
     name = list(batch.modalities)[hidden]
     part = batch.modalities[name]

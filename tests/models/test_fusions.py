@@ -12,7 +12,7 @@ from clinimm.models.fusions import FUSIONS
 from clinimm.models.fusions.doubt import Judge
 from clinimm.models.fusions.gate import Gate
 from clinimm.models.fusions.heard import Heard, Pool
-from clinimm.models.fusions.opinions import ProductOfExperts, dempster
+from clinimm.models.fusions.opinions import dempster
 from clinimm.models.fusions.reliability import Freshness
 
 LOGITS = st.floats(-6, 6)
@@ -111,12 +111,6 @@ def test_dempsters_rule_keeps_one_opinion_and_sees_two_that_contradict(first: fl
     contrary = first * second < 0
     expected = abs(math.tanh(first / 2) * math.tanh(second / 2)) if contrary else 0.0
     assert conflict.item() == pytest.approx(expected, abs=1e-3)
-
-
-def test_a_product_of_experts_shrinks_one_opinion_to_the_prior() -> None:
-    fusion = ProductOfExperts(8, [4, 4], 1, 0.0)
-    said = heard(modalities=2, targets=1)
-    torch.testing.assert_close(fusion(said).evidence, said.opinions.sum(1) / 3)  # two experts and the prior, all of 1
 
 
 def test_the_pool_averages_or_adds_by_its_exponent() -> None:

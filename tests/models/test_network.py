@@ -53,8 +53,6 @@ def test_alone_or_in_a_batch_is_the_same_answer(fusion: str, mode: str) -> None:
     cxr = EncoderPlan("resnet10", options=net, dropout=0.0)
     network = small_network(fusion, note=note, cxr=cxr, labs=EncoderPlan("analytes", dropout=0.0))
     network.train(mode == "train")
-    if mode == "train" and fusion == "cross_attention":
-        network.fusion.eval()  # its own dropout is not what is asked here
     together = network(batch).logits
     alone = torch.cat([network(batch.rows(torch.tensor([i]))).logits for i in range(8)])
     torch.testing.assert_close(together, alone, atol=2e-5, rtol=2e-5)

@@ -1,4 +1,4 @@
-"""Attention over the tokens of all inputs, not their summaries alone."""
+"""Attention to the tokens of all inputs, not their summaries alone."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -10,34 +10,6 @@ from torch import Tensor, nn
 from clinimm.batch import Tokens
 from clinimm.models.fusions.heard import Fusion, Heard, Joined, Pool, summary
 from clinimm.models.resampler import CrossAttend, feed_forward
-
-
-class CrossAttention(Fusion):
-    """A transformer over the tokens of all inputs behind a read-out token; absent inputs are masked out of it.
-
-    Source: the masked self-attention fusion of Vaswani et al.'s encoder (2017), pre-norm, with a learned vector added
-    to say which modality a token comes from."""
-
-    def __init__(
-        self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, layers: int = 1, heads: int = 4
-    ) -> None:
-        super().__init__()
-        self.read_out = nn.Parameter(torch.randn(1, 1, width) * 0.02)
-        self.origin = nn.Parameter(torch.randn(len(qualities), width) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            width, heads, 2 * width, dropout, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        placed = [one.values + origin for one, origin in zip(heard.tokens, self.origin, strict=True)]
-        sequence = torch.cat([self.read_out.expand(len(heard.present), -1, -1), *placed], dim=1)
-        seen = torch.cat([one.mask & heard.present[:, i, None] for i, one in enumerate(heard.tokens)], dim=1)
-        seen = torch.cat([torch.ones_like(seen[:, :1]), seen], dim=1)
-        # An absent token may hold anything: its value must not reach even a masked-out product.
-        sequence = torch.where(seen[..., None], sequence, torch.zeros_like(sequence))
-        return Joined(self.layers(sequence, src_key_padding_mask=~seen)[:, 0], *self.pool.even(heard))
 
 
 class GatedCrossAttention(Fusion):

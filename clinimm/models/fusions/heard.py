@@ -128,13 +128,13 @@ class Pool(nn.Module):
         self.independence = nn.Parameter(torch.zeros(targets))
 
     def forward(
-        self, opinions: Float[Tensor, "b m k"], weights: Float[Tensor, "b m w"], trust: Float[Tensor, "b m"]
+        self, opinions: Float[Tensor, "b m k"], weights: Float[Tensor, "b m"], trust: Float[Tensor, "b m"]
     ) -> Float[Tensor, "b k"]:
-        evidence = (weights * trust[..., None] * opinions).sum(1)
+        evidence = ((weights * trust)[..., None] * opinions).sum(1)
         count = trust.sum(1, keepdim=True).clamp_min(1)
         return evidence * count ** torch.sigmoid(self.independence)
 
     def even(self, heard: Heard) -> tuple[Float[Tensor, "b m"], Float[Tensor, "b k"]]:
         """The same weight for all that is present, and the opinions pooled by it."""
         weights = shares(heard.here)
-        return weights, self(heard.opinions, weights[..., None], heard.here)
+        return weights, self(heard.opinions, weights, heard.here)

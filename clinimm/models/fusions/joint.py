@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool, summary
+from clinimm.models.fusions.heard import Fusion, Heard, Joined, Pool, summary
 
 
 def side_by_side(heard: Heard) -> Float[Tensor, "b m e"]:
@@ -26,42 +26,6 @@ class Concat(Fusion):
     def forward(self, heard: Heard) -> Joined:
         filled = torch.where(heard.present[..., None], side_by_side(heard), self.absent)
         return Joined(self.mix(filled.flatten(1)), *self.pool.even(heard))
-
-
-class Sum(Fusion):
-    """Sum of one linear map per modality, and a nonlinearity."""
-
-    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
-        super().__init__()
-        self.maps = PerModality(width, len(qualities), width)
-        self.dropout = nn.Dropout(dropout)
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        return Joined(self.dropout(torch.tanh(self.maps(heard).sum(1))), *self.pool.even(heard))
-
-
-class PatternExperts(Fusion):
-    """A mixture of small nets over all summaries, routed by which inputs are present alone.
-
-    Shares = softmax of -|W_e - pattern|, the Laplace gate. Source: Han et al. 2024, "FuseMoE", eq. 4. Differs: every
-    expert answers, weighed (with a few inputs there is nothing to save), and the router sees the pattern only."""
-
-    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, experts: int = 4) -> None:
-        super().__init__()
-        self.places = nn.Parameter(torch.randn(experts, len(qualities)))
-        inner = width * len(qualities)
-        self.experts = nn.ModuleList(
-            nn.Sequential(nn.Dropout(dropout), nn.Linear(inner, width), nn.GELU()) for _ in range(experts)
-        )
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        apart = (self.places - heard.here[:, None]).square().sum(-1)
-        routed = torch.softmax(-torch.sqrt(apart + 1e-6), dim=1)
-        given = side_by_side(heard).flatten(1)
-        answers = torch.stack([expert(given) for expert in self.experts], dim=1)
-        return Joined((routed[..., None] * answers).sum(1), *self.pool.even(heard))
 
 
 class Completion(Fusion):

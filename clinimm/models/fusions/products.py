@@ -1,12 +1,10 @@
-"""Products of inputs: what only several of them together tell. An absent input is a factor of 1."""
-
-from collections.abc import Sequence
+"""A product of inputs: what only several of them together tell."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clinimm.models.fusions.heard import Fusion, Heard, Joined, PerModality, Pool
+from clinimm.models.fusions.heard import Heard, PerModality
 
 
 class LowRankProduct(nn.Module):
@@ -30,31 +28,3 @@ class LowRankProduct(nn.Module):
         factors = torch.einsum("bms,msr->bmr", with_constant, self.factors)
         product = factors.prod(1).unflatten(1, (self.rank, self.width))
         return torch.einsum("brw,r->bw", product, self.sum_ranks)
-
-
-class LowRank(Fusion):
-    """Opinions averaged, corrected by a low-rank product."""
-
-    def __init__(
-        self, width: int, qualities: Sequence[int], targets: int, dropout: float, *, rank: int = 8, squeeze: int = 4
-    ) -> None:
-        super().__init__()
-        self.product = LowRankProduct(width, len(qualities), dropout, rank=rank, squeeze=squeeze)
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        return Joined(self.product(heard, heard.here), *self.pool.even(heard))
-
-
-class Product(Fusion):
-    """Opinions averaged, corrected by the elementwise product of 1 + tanh of one linear map per modality."""
-
-    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
-        super().__init__()
-        self.maps = PerModality(width, len(qualities), width)
-        self.dropout = nn.Dropout(dropout)
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        factors = 1 + torch.tanh(self.maps(heard))
-        return Joined(self.dropout(factors.prod(1) - 1), *self.pool.even(heard))
