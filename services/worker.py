@@ -46,7 +46,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
         )
         for _ in ("diagnose", "explain")
     )
-    found = search.opened(database, settings.vectors, predictor.digest, predictor.config.model.width)
+    found = search.opened(database, settings.vectors, predictor.digest, predictor.config.fused_width)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     executors = Executors(database, name, predictor.digest, lease_seconds=settings.lease_seconds)

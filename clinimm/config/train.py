@@ -143,6 +143,11 @@ class Config(Section):
     def target_names(self) -> tuple[str, ...]:
         return tuple(target.name for target in self.targets)
 
+    @property
+    def fused_width(self) -> int:
+        """Length of the model's fused vector: those of its nets side by side."""
+        return self.model.width * (self.committee.folds if self.committee.folds > 1 else 1)
+
     def modalities(self) -> tuple[Modality, ...]:
         """The nouns that the inputs declare, in the config's order."""
         return tuple(_modality(name, section) for name, section in self.inputs.items())

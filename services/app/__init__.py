@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
     model = facts.read(settings.model, settings.registry)
-    similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.model.width))
+    similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.fused_width))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from service_processes import Service, await_report, await_result, new_database, postgres, running
-from service_requests import case, damaged_film, film, post
+from service_requests import case, cohort_film, damaged_film, film, post
 
 from services.db import Database
 from services.jobs import state
@@ -37,8 +37,8 @@ def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.xdist_group("one service")
-def test_complete_case_is_answered_and_explained(service: httpx.Client) -> None:
-    case_id = post(service, case("complete"), [("image", film())]).json()["id"]
+def test_complete_case_is_answered_and_explained(service: httpx.Client, tiny_cohort: Path) -> None:
+    case_id = post(service, case("complete"), [("image", cohort_film(tiny_cohort))]).json()["id"]
     found = await_result(service, case_id)
     assert found["state"] == "done"
     [result] = found["results"]
@@ -54,8 +54,8 @@ def test_complete_case_is_answered_and_explained(service: httpx.Client) -> None:
 
 
 @pytest.mark.xdist_group("one service")
-def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client) -> None:
-    case_id = post(service, case("without-labs", labs=None), [("image", film(1))]).json()["id"]
+def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client, tiny_cohort: Path) -> None:
+    case_id = post(service, case("without-labs", labs=None), [("image", cohort_film(tiny_cohort, 1))]).json()["id"]
     [result] = await_result(service, case_id)["results"]
     assert (result["missing"], result["weights"]["labs"]) == (["labs"], 0.0)
     lines = service.get("/v1/cases", params={"flag": "missing:labs"}).json()["cases"]
@@ -82,8 +82,9 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
 
 
 @pytest.mark.xdist_group("one service")
-def test_similar_cases_are_found_by_what_the_worker_kept(service: httpx.Client) -> None:
-    mine, other = (post(service, case(name, patient={"id": name}), [("image", film(7))]).json() for name in "ab")
+def test_similar_cases_are_found_by_what_the_worker_kept(service: httpx.Client, tiny_cohort: Path) -> None:
+    images = [("image", cohort_film(tiny_cohort, 2))]
+    mine, other = (post(service, case(name, patient={"id": name}), images).json() for name in "ab")
     for sent in (mine, other):
         await_result(service, sent["id"])
     found = service.get(mine["links"]["similar"], params={"limit": 100}).json()

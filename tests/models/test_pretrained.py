@@ -68,7 +68,7 @@ def test_an_artifact_of_a_pretrained_note_encoder_needs_the_directory_no_more(
         path.unlink()
     again = Predictor.load(trained.directory)
     assert again.predict(cases[:3]) == before
-    encoder = again.network.get_submodule("encoders.note")
+    encoder = again.network.networks[0].get_submodule("encoders.note")
     assert encoder.pad_id == 0  # type: ignore[comparison-overlap]
     assert {2, 3} <= set(encoder.special_ids)  # type: ignore[arg-type]
 
@@ -86,7 +86,7 @@ def test_pretrained_weights_are_the_ones_that_train(tmp_path: Path, tiny_cohort:
         ],
     )
     trained = train(config, split(config, read_cohort(config, tiny_cohort)), tmp_path / "run")
-    encoder = Predictor.load(trained.directory).network.get_submodule("encoders.note")
+    encoder = Predictor.load(trained.directory).network.networks[0].get_submodule("encoders.note")
     torch.testing.assert_close(encoder.model.get_input_embeddings().weight, wanted, atol=1e-6, rtol=0)  # type: ignore[union-attr,operator]
 
 

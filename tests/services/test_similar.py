@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from service_processes import new_database, running_api
-from service_requests import case, film, post
+from service_requests import case, cohort_film, post
 
 from clinimm.errors import ConfigError
 from clinimm.inference import Predictor
@@ -224,16 +224,16 @@ def test_a_start_without_the_extension_is_refused_with_what_to_do(postgres_url: 
 
 @pytest.mark.parametrize("ground", GROUND)
 def test_a_worker_keeps_where_the_case_lies_with_its_result(
-    ground: str, tiny_artifact: Path, tmp_path: Path, request: pytest.FixtureRequest
+    ground: str, tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     settings = settings_on(ground, request, tiny_artifact, tmp_path)
     predictor = Predictor.load(tiny_artifact)
     database, blobs = Database(settings.url), Blobs(tmp_path / "blobs")
     queue = Queue(database, 100)
-    found = opened(database, settings.vectors, predictor.digest, predictor.config.model.width)
+    found = opened(database, settings.vectors, predictor.digest, predictor.config.fused_width)
     worker = Diagnosis(predictor, predictor, database, blobs, queue, found)
     with running_api(settings) as api:
-        whole = post(api, case("a", patient={"id": "a"}), [("image", film())]).json()["id"]
+        whole = post(api, case("a", patient={"id": "a"}), [("image", cohort_film(tiny_cohort))]).json()["id"]
         noted = post(api, case("b", patient={"id": "b"}, labs=None)).json()["id"]
         empty = post(api, case("c", patient={"id": "c"}, labs=None, note=None), [("image", b"no film")]).json()["id"]
         for case_id in (whole, noted, empty):

@@ -133,11 +133,11 @@ def test_a_whole_run_leaves_an_artifact_a_card_and_its_figures(tiny_artifact: Pa
     names = {path.name for path in tiny_artifact.iterdir()}
     assert names == {
         "manifest.json", "config.json", "preparer.json", "encoders.json", "weights.safetensors", "calibration.json",
-        "patients.json", "metrics.json", "card.md",
+        "patients.json", "metrics.json", "card.md", "members.json", "decision.json", "guards.safetensors",
     }  # fmt: skip
     assert "Not for diagnosis" in (tiny_artifact / "card.md").read_text()
     lines = (tiny_artifact.parent / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]  # two folds
     assert list((tiny_artifact.parent / "tensorboard").glob("events.*"))
 
 
