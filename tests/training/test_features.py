@@ -68,9 +68,12 @@ def trained(folder: Path, *, cached: bool) -> tuple[dict[str, torch.Tensor], lis
 
 
 def test_training_with_and_without_gives_the_same_model(tmp_path: Path) -> None:
+    """But for whom the gate doubts: with kept tokens it is tokens that are spoilt to teach it, without them pixels."""
     plain, figures = trained(tmp_path / "plain", cached=False)
     kept, figures_kept = trained(tmp_path / "kept", cached=True)
     for name, weight in plain.items():
+        if name.startswith("fusion.doubt."):
+            continue
         torch.testing.assert_close(kept[name], weight, atol=1e-4, rtol=1e-4, msg=name)
     for one, other in zip(figures, figures_kept, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
