@@ -47,10 +47,10 @@ def planned(base: Path, *axes: str, seeds: int = 1, sample: int | None = None) -
 
 
 def test_a_plan_has_every_combination_and_seed(base: Path) -> None:
-    points = planned(base, "optim.lr=1e-3,3e-3", "model.fusion=gate,concat", seeds=3)
+    points = planned(base, "optim.lr=1e-3,3e-3", "model.fusion=gate,evidential", seeds=3)
     assert len(points) == 12
     assert {(p.config.optim.lr, p.config.model.fusion) for p in points} == {
-        (lr, fusion) for lr in (1e-3, 3e-3) for fusion in ("gate", "concat")
+        (lr, fusion) for lr in (1e-3, 3e-3) for fusion in ("gate", "evidential")
     }
     assert {p.config.run.seed for p in points} == {0, 1, 2}
     assert len({p.key for p in points}) == 4

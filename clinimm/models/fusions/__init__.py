@@ -7,15 +7,14 @@ operator holds: what an absent input would have held cannot change a bit of the 
 from collections.abc import Callable
 
 from clinimm.models.fusions.attention import GatedCrossAttention
+from clinimm.models.fusions.completion import Completion
 from clinimm.models.fusions.gate import Gate
 from clinimm.models.fusions.heard import Fusion
-from clinimm.models.fusions.joint import Completion, Concat
 from clinimm.models.fusions.opinions import Evidential
 
 FUSIONS: dict[str, Callable[..., Fusion]] = {
     "gate": Gate,
     "evidential": Evidential,
     "completion": Completion,
-    "concat": Concat,
     "gated_cross_attention": GatedCrossAttention,
 }

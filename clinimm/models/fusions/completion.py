@@ -1,4 +1,4 @@
-"""Nets over all summaries side by side, which must say what stands in the place of an absent one."""
+"""A net over all summaries side by side, which must say what stands in the place of an absent one."""
 
 from collections.abc import Sequence
 
@@ -7,25 +7,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinimm.models.fusions.heard import Fusion, Heard, Joined, Pool, summary
-
-
-def side_by_side(heard: Heard) -> Float[Tensor, "b m e"]:
-    """The summaries, 0 where absent."""
-    return torch.stack([summary(one) for one in heard.tokens], dim=1) * heard.here[..., None]
-
-
-class Concat(Fusion):
-    """All summaries side by side, a learned vector in the place of an absent one, and a small net over them."""
-
-    def __init__(self, width: int, qualities: Sequence[int], targets: int, dropout: float) -> None:
-        super().__init__()
-        self.absent = nn.Parameter(torch.zeros(len(qualities), width))
-        self.mix = nn.Sequential(nn.Dropout(dropout), nn.Linear(width * len(qualities), width), nn.GELU())
-        self.pool = Pool(targets)
-
-    def forward(self, heard: Heard) -> Joined:
-        filled = torch.where(heard.present[..., None], side_by_side(heard), self.absent)
-        return Joined(self.mix(filled.flatten(1)), *self.pool.even(heard))
 
 
 class Completion(Fusion):
@@ -47,7 +28,7 @@ class Completion(Fusion):
         self.weight = weight
 
     def forward(self, heard: Heard) -> Joined:
-        slots = side_by_side(heard)
+        slots = torch.stack([summary(one) for one in heard.tokens], dim=1) * heard.here[..., None]
         guessed, others = self.guessed(slots, heard.present)
         checked = (heard.present & others).to(slots.dtype)[..., None]
         error = (checked * (guessed - slots.detach()).square()).sum() / (checked.sum() * slots.shape[-1]).clamp_min(1)
