@@ -70,17 +70,26 @@ class BagOfWords(Encoder):
         documents = (counts > 0).float().sum(0)
         idf = torch.log((1 + len(values)) / (1 + documents)) + 1
         idf[documents == 0] = 0
-        scaled = counts * idf / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
+        scaled = damped(counts) * idf / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
         self.vectors.copy_(idf[:, None] * leading(scaled, self.vectors.shape[1], self.whiten))
 
     def embed(self, values: Int[Tensor, "b n"]) -> Float[Tensor, "b n d"]:
-        return self.vectors[values.long()]
+        ids = values.long()
+        counts = torch.zeros(len(ids), len(self.vectors), device=ids.device)
+        counts = counts.scatter_add_(1, ids, torch.ones_like(ids, dtype=counts.dtype)).gather(1, ids)
+        return self.vectors[ids] * (damped(counts) / counts)[..., None]
 
     def forward(self, embedded: Float[Tensor, "b n d"], mask: Bool[Tensor, "b n"] | None) -> Tokens:
         weight = torch.ones_like(embedded[..., 0]) if mask is None else mask.to(embedded.dtype)
         total = (embedded * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1).sqrt()
         token = self.project(total)
         return Tokens(token[:, None], torch.ones(len(token), 1, dtype=torch.bool, device=token.device))
+
+
+def damped(counts: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """What a word counts for by how often a note has it: 1 + the log of that, so that what fills every note does not
+    drown what is said once. Source: Salton and Buckley 1988."""
+    return torch.where(counts > 0, 1 + counts.clamp_min(1).log(), 0.0)
 
 
 def leading(rows: Float[Tensor, "n p"], components: int, whiten: float) -> Float[Tensor, "p r"]:
