@@ -101,11 +101,18 @@ def write_planted(path: Path, kind: str, *, n: int, seed: int) -> dict[str, list
     missing = rng.random((n, 3)) < 0.1
     missing[np.arange(n), rng.integers(0, 3, n)] = False
     label = sick ^ (rng.random(n) < 0.03)
+    return write_panels(path, values, missing, label, folds=5)
+
+
+def write_panels(
+    path: Path, values: np.ndarray, missing: np.ndarray, sick: np.ndarray, *, folds: int
+) -> dict[str, list[str]]:
+    """A manifest of three panels, `values` (n, 3, 4) without those that are `missing` (n, 3); its columns by panel."""
     columns = {panel: [f"{panel}_{i}" for i in range(4)] for panel in ("first", "second", "third")}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["case_id", "patient_id", "fold", "sick", *(c for named in columns.values() for c in named)])
-        for i in range(n):
+        for i in range(len(values)):
             cells = ["" if missing[i, p] else f"{values[i, p, j]:.4f}" for p in range(3) for j in range(4)]
-            writer.writerow([f"c{i:04d}", f"p{i:04d}", i % 5, int(label[i]), *cells])
+            writer.writerow([f"c{i:04d}", f"p{i:04d}", i % folds, int(sick[i]), *cells])
     return columns

@@ -11,7 +11,6 @@ cohort the first panel says which of the other two the answer hangs on, so that 
 shown. Intervals: 95 %, by drawing patients."""
 
 import argparse
-import csv
 import json
 import os
 import tempfile
@@ -23,7 +22,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFF
 
 import numpy as np
 import torch
-from gate_cohorts import panels
+from gate_cohorts import panels, write_panels
 from next_input_figures import Asked, judge, table
 from rich.console import Console
 
@@ -175,14 +174,7 @@ def write_planted(path: Path, n: int, seed: int) -> dict[str, list[str]]:
     values = level[:, :, None] * np.array([1.0, -0.8, 0.9, 0.6]) + rng.normal(0, 0.5, (n, 3, 4))
     missing = rng.random((n, 3)) < 0.1
     missing[np.arange(n), rng.integers(0, 3, n)] = False
-    columns = {panel: [f"{panel}_{i}" for i in range(4)] for panel in ("first", "second", "third")}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["case_id", "patient_id", "fold", "sick", *(c for named in columns.values() for c in named)])
-        for i in range(n):
-            cells = ["" if missing[i, p] else f"{values[i, p, j]:.4f}" for p in range(3) for j in range(4)]
-            writer.writerow([f"c{i:04d}", f"p{i:04d}", i % 3, int(sick[i]), *cells])
-    return columns
+    return write_panels(path, values, missing, sick, folds=3)
 
 
 def planted(folder: Path, n: int, seed: int) -> Config:
