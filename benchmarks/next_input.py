@@ -128,9 +128,10 @@ def _rows(fold: Fold, usual: Mapping[tuple[str, str], np.ndarray]) -> Iterator[_
         with torch.inference_mode(), evaluating(predictor.network):
             tokens = predictor.network.tokens(one, one.present)
         for shown in subsets(here)[:-1]:
-            logits = answers.scores.logits[shown][i]
             with torch.inference_mode(), evaluating(predictor.network):
-                wanted = next_inputs(predictor.network, showing(one, shown), tokens, logits, predictor.calibrator)
+                part = showing(one, shown)
+                output = predictor.network.fuse(tokens, part.present, part.quality)
+                wanted = next_inputs(predictor.network, part, tokens, output, predictor.calibrator)
             for want in wanted:
                 if want.name in here and (shown, want.name) in usual:
                     key = (shown, want.name)

@@ -32,6 +32,7 @@ class Rules:
     required: tuple[str, ...]
     abstain_uncalibrated: bool
     abstain_undecided: bool
+    abstain_doubted: bool
     widest_interval: float | None
 
 
@@ -64,12 +65,13 @@ class Uncertainty:
 @dataclass(frozen=True)
 class Said:
     """What is known of one case: what became of its inputs, the model's logits, those of each used input alone where
-    there are two or more, how odd inputs are, and whether a door holds the case."""
+    there are two or more, how odd inputs are, which of them the gate doubts, and whether a door holds the case."""
 
     inputs: Mapping[str, InputState]
     logits: Logits
     singles: Mapping[str, Logits] = field(default_factory=dict)
     outliers: Mapping[str, Outlier] = field(default_factory=dict)
+    doubted: tuple[str, ...] = ()
     hold: Abstention | None = None
 
     @property
@@ -118,7 +120,10 @@ class Decider:
             return Abstention.MODEL_UNAVAILABLE
         if conflict is not None and conflict.chance <= self.rules.conflict_abstain:
             return Abstention.MODALITY_DISAGREEMENT
-        return Abstention.OOD if self._odd(said) else None
+        if self._odd(said):
+            return Abstention.OOD
+        all_doubted = self.rules.abstain_doubted and set(said.used) == set(said.doubted)
+        return Abstention.LOW_RELIABILITY if all_doubted else None
 
     def _unusable(self, said: Said, names: Sequence[str]) -> Abstention:
         """The most telling of the reasons why these inputs cannot be used."""
@@ -204,14 +209,14 @@ def _seen_and_refused(state: InputState) -> bool:
 
 
 def input_flags(said: Said) -> tuple[str, ...]:
-    """`missing:labs`, `unreadable:cxr`, ... for what is not used, what was noticed in what is, and
-    `ood:note:unlike_training` for what is odd but used."""
+    """`missing:labs`, `unreadable:cxr`, ... for what is not used, what was noticed in what is,
+    `ood:note:unlike_training` for what is odd but used, and `doubted:note` for what the gate does not believe."""
     words = {Status.ABSENT: "missing"}
     unused = [f"{words.get(s.status, s.status.value)}:{name}" for name, s in said.inputs.items() if not s.usable]
     noticed = [flag for state in said.inputs.values() for flag in state.flags]
     flagged = {name: o for name, o in said.outliers.items() if o.verdict == "flag" and name in said.used}
     odd = [":".join(("ood", name, *outlier.reasons[:1])) for name, outlier in flagged.items()]
-    return (*unused, *noticed, *odd)
+    return (*unused, *noticed, *odd, *(f"doubted:{name}" for name in said.doubted))
 
 
 def _set_flags(targets: tuple[TargetPrediction, ...]) -> tuple[str, ...]:

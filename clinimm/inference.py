@@ -20,7 +20,7 @@ from clinimm.decision import Decider, Rules, Said, Uncertainty
 from clinimm.guard.gate import admit
 from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
-from clinimm.models.committee import Committee
+from clinimm.models.committee import Committee, believed
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.next_input import next_inputs
@@ -90,10 +90,12 @@ class Predictor:
             tokens = self.network.tokens(batch, batch.present)
             output = self.network.fuse(tokens, batch.present, batch.quality)
             singles = self._singles(batch, tokens)
-            wanted = next_inputs(self.network, batch, tokens, _numbers(output.logits), self.calibrator)
+            wanted = next_inputs(self.network, batch, tokens, output, self.calibrator)
         states = {name: part.states[0] for name, part in batch.modalities.items()}
         logits = _numbers(output.logits)
-        decision = self._decider().decide(Said(states, logits, singles, outliers, case.hold))
+        doubts = (batch.present & ~believed(batch.present, output.trust))[0].tolist()
+        doubted = tuple(name for name, one in zip(states, doubts, strict=True) if one)
+        decision = self._decider().decide(Said(states, logits, singles, outliers, doubted, case.hold))
         broken = decision.abstained is Abstention.MODEL_UNAVAILABLE
         prediction = Prediction(
             case_id=case.case_id,

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from clinimm.batch import Batch, Tokens
+from clinimm.batch import Batch, ModelOutput, Tokens
 from clinimm.calibration import Calibrator
-from clinimm.models.committee import Committee
+from clinimm.models.committee import Committee, believed
 from clinimm.scores import subset_name
 from clinimm.types import NextInput
 
@@ -23,24 +23,26 @@ def next_inputs(
     committee: Committee,
     batch: Batch,
     tokens: Mapping[str, Tokens],
-    logits: Float[np.ndarray, " k"],
+    output: ModelOutput,
     calibrator: Calibrator,
     *,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> tuple[NextInput, ...]:
     """The inputs that a batch of one lacks, the one that is expected to change its answer most first; `tokens` are the
-    committee's for it, and `logits` its answer. Empty for a complete case, one with nothing, or without a learner."""
+    committee's for it, and `output` its answer. Empty for a complete case, one with nothing, or without a learner."""
     names = [modality.name for modality in committee.modalities]
     here = batch.present[0].tolist()
     if committee.learner is None or all(here) or not any(here):
         return ()
-    mine = {name: tokens[f"{len(committee.nets)}.{name}"] for name in names}
-    now = committee.learner.fuse(mine, batch.present, batch.quality).logits
+    logits = output.logits[0].double().cpu().numpy()
+    heard = believed(batch.present, output.trust)
+    mine = committee.of_member(tokens, len(committee.nets))
+    now = committee.learner.fuse(mine, heard, batch.quality).logits
     generator = torch.Generator().manual_seed(seed)
     found = []
     for arriving in (name for name, one in zip(names, here, strict=True) if not one):
-        later = committee.learner.imagined(mine, batch.present, arriving, draws, generator)
+        later = committee.learner.imagined(mine, heard, arriving, draws, generator)
         moved = logits + (later - now).double().cpu().numpy()
         pattern = [name for name, one in zip(names, here, strict=True) if one or name == arriving]
         found.append(_told(arriving, logits, moved, _pattern(names, here), subset_name(pattern), calibrator))

@@ -26,7 +26,7 @@ TINY = (
     "inputs.note.length=48",
     "model.width=8",
     "committee={folds=2, narrow=2, trees=5}",
-    "decision.outlier_abstains=never",  # the posted notes are no medicine
+    "decision={outlier_abstains='never', abstain_doubted=false}",  # the posted notes are no medicine
     "optim.epochs=2",
     "evaluation.bootstrap=20",
 )

@@ -175,3 +175,11 @@ def test_the_record_gives_it_back_to_the_last_bit_and_what_is_none_is_refused(de
     for values in (None, [], {}, kept | {"conformal": {}}, kept | {"disagreements": {}}):
         with pytest.raises(ArtifactError):
             Uncertainty.from_record(values)
+
+
+def test_an_input_that_the_gate_doubts_is_named_and_one_alone_is_no_ground_for_an_answer(decider: Decider) -> None:
+    found = decider.decide(said(doubted=("cxr",)))
+    assert (found.flags, found.abstained) == (("doubted:cxr",), None)
+    alone = said(note=GONE, labs=GONE, doubted=("cxr",))
+    assert decider.decide(alone).abstained is Abstention.LOW_RELIABILITY
+    assert replace(decider, rules=rules(abstain_doubted=False)).decide(alone).abstained is None

@@ -23,7 +23,7 @@ def explain_committee(
     are not asked. Raises ValueError for a batch of more than one."""
     parts = [
         (float(part[target_index]), explain(member, batch, target_index, target_name=target_name, tolerance=tolerance))
-        for member, part in committee.members()
+        for member, part in committee.members_for(batch)
         if float(part[target_index]) > 0
     ]
     return combined(parts, tolerance)

@@ -13,7 +13,8 @@ class Decision(Section):
     `any` of the used inputs are flagged as odd and odder than `outlier_percentile` of valid ones, there is no answer.
     Without the `required` inputs there is none. A target is abstained from where nothing calibrates it
     (`abstain_uncalibrated`), where its conformal set is not one answer (`abstain_undecided`), or where the interval of
-    its probability is wider than `widest_interval`."""
+    its probability is wider than `widest_interval`; all are where the gate doubts every input of the case
+    (`abstain_doubted`)."""
 
     alpha: float = Field(0.1, gt=0, lt=0.5)
     conflict_flag: float = Field(0.02, ge=0, le=1)
@@ -23,4 +24,5 @@ class Decision(Section):
     required: tuple[str, ...] = ()
     abstain_uncalibrated: bool = True
     abstain_undecided: bool = False
+    abstain_doubted: bool = True
     widest_interval: float | None = Field(None, gt=0, le=1)

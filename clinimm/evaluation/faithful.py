@@ -81,7 +81,7 @@ def _flat(attribution: Attribution) -> Float[np.ndarray, " p"]:
 
 def _explained(network: nn.Module, one: Batch, target: int, name: str, max_steps: int = MAX_STEPS) -> Attribution:
     """The explanation by whatever a committee's members are, or by a single net."""
-    members = network.members() if isinstance(network, Committee) else [(network, None)]
+    members = network.members_for(one.to(network.prior.device)) if isinstance(network, Committee) else [(network, None)]
     parts = []
     for member, part in members:
         assert isinstance(member, Explainable)  # noqa: S101 - what we train is

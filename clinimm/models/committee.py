@@ -15,6 +15,9 @@ from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.types import Modality
 
+BELIEVED = 0.25
+"""The least mean trust of the nets in an input for the learner to hear it: they may be three to one against."""
+
 
 class Committee(nn.Module):
     """A net per fold, and a learner. Per target, the answer's logit is
@@ -22,7 +25,7 @@ class Committee(nn.Module):
     (1 - share) * mean of the nets' logits + share * the learner's logit
 
     `share` is set on the out-of-fold answers. Weights, unimodal logits and trust are the nets' means; `fused` is their
-    fused vectors side by side."""
+    fused vectors side by side. The learner has no doubts of its own: what the nets do not believe is hidden from it."""
 
     prior: Float[Tensor, " k"]
     share: Float[Tensor, " k"]
@@ -48,6 +51,14 @@ class Committee(nn.Module):
         parts: list[tuple[Network | FeatureLearner, Tensor]] = [(net, each) for net in self.networks]
         return parts if self.learner is None else [*parts, (self.learner, self.share)]
 
+    @torch.no_grad()
+    def members_for(self, batch: Batch) -> list[tuple[Network | FeatureLearner, Float[Tensor, " k"]]]:
+        """`members`, as they stand to a batch of one: the learner hears of it what it hears in `forward`."""
+        if self.learner is None:
+            return self.members()
+        heard = believed(batch.present, self(batch).trust)
+        return [*self.members()[:-1], (self.learner.hearing(heard), self.share)]
+
     def fold(self, number: int) -> "Committee":
         """The members that were trained without this fold's patients, as long as the learner has a head per fold."""
         learner = None if self.learner is None else self.learner.only(number)
@@ -61,24 +72,29 @@ class Committee(nn.Module):
             for name, tokens in member.tokens(batch, present).items()
         }
 
+    def of_member(self, tokens: Mapping[str, Tokens], number: int) -> dict[str, Tokens]:
+        """What `tokens` gave for one member, by modality."""
+        return {m.name: tokens[f"{number}.{m.name}"] for m in self.modalities}
+
     def fuse(
         self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"], quality: Mapping[str, Float[Tensor, "b _"]]
     ) -> ModelOutput:
         """The answer from the members' tokens. `present` may hide an input that was encoded."""
-        said = [
-            member.fuse({m.name: tokens[f"{number}.{m.name}"] for m in self.modalities}, present, quality)
-            for number, (member, _) in enumerate(self.members())
-        ]
-        logits = sum((part * one.logits for (_, part), one in zip(self.members(), said, strict=True)), 0 * self.prior)
-        nets = said[: len(self.nets)]
-        trust = [one.trust for one in nets if one.trust is not None]
+        nets = [net.fuse(self.of_member(tokens, i), present, quality) for i, net in enumerate(self.networks)]
+        judged = [one.trust for one in nets if one.trust is not None]
+        trust = torch.stack(judged).mean(0) if judged else None
+        said = [one.logits for one in nets]
+        if self.learner is not None:
+            heard = believed(present, trust)
+            said.append(self.learner.fuse(self.of_member(tokens, len(nets)), heard, quality).logits)
+        logits = sum((part * one for (_, part), one in zip(self.members(), said, strict=True)), 0 * self.prior)
         conflict = [one.conflict for one in nets if one.conflict is not None]
         return ModelOutput(
             logits=torch.where(present.any(1, keepdim=True), logits, self.prior),
             unimodal=torch.stack([one.unimodal for one in nets]).mean(0),
             fused=torch.cat([one.fused for one in nets], dim=1),
             weights=torch.stack([one.weights for one in nets]).mean(0),
-            trust=torch.stack(trust).mean(0) if trust else None,
+            trust=trust,
             conflict=torch.stack(conflict).mean(0) if conflict else None,
         )
 
@@ -86,3 +102,8 @@ class Committee(nn.Module):
         """The answer for a batch; `present`, if given, can only hide what the batch has."""
         seen = batch.present if present is None else batch.present & present
         return self.fuse(self.tokens(batch, seen), seen, batch.quality)
+
+
+def believed(present: Bool[Tensor, "b m"], trust: Float[Tensor, "b m"] | None) -> Bool[Tensor, "b m"]:
+    """The present inputs that are not doubted; all of them where nothing judges."""
+    return present if trust is None else present & (trust >= BELIEVED)

@@ -63,6 +63,7 @@ class FeatureLearner(nn.Module):
         self.encoders = nn.ModuleDict({m.name: encoders[m.name] for m in self.modalities})
         self.completion = Completion(sum(self.sizes))
         self.heads = nn.ModuleList(heads)
+        self.heard: Tensor | None = None
         self.register_buffer("availability", torch.ones(sum(self.sizes)))
         self.register_buffer("prior", prior.clone())
 
@@ -75,13 +76,20 @@ class FeatureLearner(nn.Module):
         return ((name, cast(Encoder, encoder)) for name, encoder in self.encoders.items())
 
     def only(self, number: int) -> "FeatureLearner":
-        """The same with one head; encoders and completion are shared with this one."""
-        alone = FeatureLearner(self.modalities, self._fixed_encoders(), self.prior, [self.heads[number]])
-        alone.completion = self.completion
-        return alone.train(self.training)
+        """The same with one head; all else is shared with this one."""
+        return self._sharing([self.heads[number]])
 
-    def _fixed_encoders(self) -> dict[str, FixedEncoder]:
-        return {name: cast(FixedEncoder, encoder) for name, encoder in self.encoders.items()}
+    def hearing(self, heard: Bool[Tensor, "1 m"]) -> "FeatureLearner":
+        """The same, deaf to all other inputs; everything is shared with this one."""
+        other = self._sharing(list(self.heads))
+        other.heard = heard
+        return other
+
+    def _sharing(self, heads: Sequence[nn.Module]) -> "FeatureLearner":
+        encoders = {name: cast(FixedEncoder, encoder) for name, encoder in self.encoders.items()}
+        other = FeatureLearner(self.modalities, encoders, self.prior, heads)
+        other.completion, other.availability = self.completion, self.availability
+        return other.train(self.training)
 
     @torch.no_grad()
     def fit(self, batch: Batch) -> None:
@@ -126,6 +134,7 @@ class FeatureLearner(nn.Module):
     ) -> ModelOutput:
         """The mean answer of the heads. Nothing here judges reliability, so weights are even; there are no
         auxiliary heads, so `unimodal` is the prior."""
+        present = present if self.heard is None else present & self.heard
         kept = {name: hide(tokens[name], present[:, i]) for i, name in enumerate(self.encoders)}
         x = self.completed(kept, present)
         logits = torch.stack([head(x) for head in self.heads]).mean(0)

@@ -131,13 +131,15 @@ def _answered(committee: Committee, development: Development) -> Scores:
     of_nets = Scores.concat([_said(committee.fold(i).networks[0], development, i) for i in range(len(committee.nets))])
     if committee.learner is None:
         return of_nets
-    of_learner = Scores.concat([_said(committee.learner.only(i), development, i) for i in range(len(committee.nets))])
+    whole = torch.ones_like(committee.share)
+    alone = [Committee([net], committee.learner.only(i), whole).eval() for i, net in enumerate(committee.networks)]
+    of_learner = Scores.concat([_said(one, development, i) for i, one in enumerate(alone)])
     shares = [best_share(of_nets, of_learner, name) for name in development.targets]
     committee.share.copy_(torch.tensor(shares))
     return mixed(of_nets, of_learner, shares)
 
 
-def _said(model: Network | FeatureLearner, development: Development, number: int) -> Scores:
+def _said(model: Network | Committee, development: Development, number: int) -> Scores:
     held = development.parts[number].held
     return score_subsets(model, development.rows(held), development.patients_of(held), development.targets)
 

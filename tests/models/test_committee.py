@@ -1,5 +1,7 @@
 """The learner on fixed features and the committee, which speak as a network does."""
 
+import copy
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -66,6 +68,32 @@ def test_the_answer_is_the_weighed_mean_of_the_members(committee: Committee) -> 
                 for member, part in committee.members()]  # fmt: skip
     assert torch.allclose(answer(committee, batch), sum(part * logits for part, logits in said), atol=1e-5)
     assert torch.allclose(sum(part for part, _ in said), torch.ones(2))
+
+
+def doubting(committee: Committee, name: str) -> Committee:
+    """The committee, its nets sure that one input is not what it should be."""
+    other = copy.deepcopy(committee)
+    place = [m.name for m in MODALITIES].index(name)
+    for net in other.networks:
+        net.fusion.doubt.judges[place].last.bias.data.fill_(-20.0)
+    return other
+
+
+def test_an_input_that_the_nets_doubt_moves_nothing(committee: Committee) -> None:
+    batch = random_batch(6, seed=9, present=torch.ones(6, 3, dtype=torch.bool))
+    without = random_batch(6, seed=9, present=torch.tensor([[False, True, True]] * 6))
+    found = answer(doubting(committee, "cxr"), batch)
+    assert torch.allclose(found, answer(committee, without), atol=1e-4)
+    assert not torch.allclose(found, answer(committee, batch), atol=1e-2)
+
+
+def test_a_doubted_input_is_given_no_part_in_the_explanation(committee: Committee) -> None:
+    batch = random_batch(1, seed=9, present=torch.ones(1, 3, dtype=torch.bool))
+    found = explain_committee(doubting(committee, "cxr"), batch, 1, target_name="edema")
+    assert found.logit == pytest.approx(float(answer(doubting(committee, "cxr"), batch)[0, 1]), abs=1e-5)
+    assert found.shapley["cxr"] == pytest.approx(0.0, abs=1e-6)
+    assert all(check.passed for check in found.checks)
+    assert not found.maps["cxr"].any()
 
 
 def test_a_fold_is_its_own_net_and_head(committee: Committee, learner: FeatureLearner) -> None:
