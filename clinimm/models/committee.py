@@ -59,11 +59,6 @@ class Committee(nn.Module):
         heard = believed(batch.present, self(batch).trust)
         return [*self.members()[:-1], (self.learner.hearing(heard), self.share)]
 
-    def fold(self, number: int) -> "Committee":
-        """The members that were trained without this fold's patients, as long as the learner has a head per fold."""
-        learner = None if self.learner is None else self.learner.only(number)
-        return Committee([self.networks[number]], learner, self.share)
-
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
         """The tokens of each member, by its number and the modality: "0.note"."""
         return {

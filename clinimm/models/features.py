@@ -9,24 +9,45 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinimm.batch import Tokens
+from clinimm.models.edges import edges, edges_of
 from clinimm.models.encoder import Encoder
-from clinimm.models.linear import BagOfWords, EigenImage
+from clinimm.models.linear import BagOfWords, EigenImage, leading
 from clinimm.types import Kind, Modality
 
 COMPONENTS = 32
+WHITEN = 0.5
+_ROWS = 64
 
 
 class FixedPicture(EigenImage):
-    """The leading principal components of a picture. `components`: how many; halfway between their natural sizes and
-    all of one size, which on small cohorts found more than either end."""
+    """The leading principal components of a picture, and for a film those of its edges beside them. `components`: how
+    many of each; halfway between their natural sizes and all of one size, which on small cohorts found more than either
+    end."""
+
+    edge_mean: Float[Tensor, " q"]
+    edge_basis: Float[Tensor, "q r"]
 
     def __init__(self, shape: Sequence[int], components: int = COMPONENTS) -> None:
-        super().__init__(shape, 1, 0.0, components=components, whiten=0.5)
+        super().__init__(shape, 1, 0.0, components=components, whiten=WHITEN)
         self.project = nn.Identity()
-        self.size = components
+        self.flat = len(shape) == 3
+        self.register_buffer("edge_mean", torch.zeros(edges_of(tuple(shape))))
+        self.register_buffer("edge_basis", torch.zeros(edges_of(tuple(shape)), components))
+        self.size = components * (1 + self.flat)
+
+    @torch.no_grad()
+    def fit(self, values: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> None:
+        super().fit(values, mask)
+        if self.flat:
+            found = torch.cat([edges(part) for part in values.split(_ROWS)])
+            self.edge_mean.copy_(found.mean(0))
+            self.edge_basis.copy_(leading(found - self.edge_mean, self.edge_basis.shape[1], WHITEN))
 
     def forward(self, embedded: Float[Tensor, "b ..."], mask: Bool[Tensor, "b n"] | None) -> Tokens:
-        return all_known(super().forward(embedded, mask).values[:, 0])
+        pixels = super().forward(embedded, mask).values[:, 0]
+        if not self.flat:
+            return all_known(pixels)
+        return all_known(torch.cat([pixels, (edges(embedded) - self.edge_mean) @ self.edge_basis], dim=1))
 
 
 class FixedNote(BagOfWords):

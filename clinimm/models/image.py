@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from monai.networks.nets import DenseNet, ResNet, ViT
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from clinimm.batch import Tokens
 from clinimm.choose import choose
@@ -29,13 +30,17 @@ class ImageEncoder(PictureEncoder):
 
 
 class FeatureMap(nn.Module):
-    """A convolutional trunk whose last feature map is read as a sequence: (b, c, h, w[, d]) -> (b, n, features)."""
+    """A convolutional trunk whose last feature map is read as a sequence: (b, c, h, w[, d]) -> (b, n, features). It
+    sees the mean of every `pool` pixels a side."""
 
-    def __init__(self, layers: nn.Module) -> None:
+    def __init__(self, layers: nn.Module, pool: int = 1) -> None:
         super().__init__()
         self.layers = layers
+        self.pool = pool
 
     def forward(self, values: Float[Tensor, "b c ..."]) -> Float[Tensor, "b n f"]:
+        if self.pool > 1:
+            values = (avg_pool2d if values.ndim == 4 else avg_pool3d)(values, self.pool)
         return self.layers(values).flatten(2).transpose(1, 2)
 
     def parts(self) -> Iterator[nn.Module]:
@@ -65,8 +70,10 @@ def resnet(
     norm: str = "batch",
     max_pool: bool = True,
     bias_downsample: bool = True,
+    pool: int = 1,
 ) -> tuple[nn.Module, int]:
-    """A ResNet trunk and its number of features. Differs from MONAI's default: the first stride is 2, as in He et al.
+    """A ResNet trunk and its number of features; `pool` makes it cheaper where only other parts of the model need the
+    whole grid. Differs from MONAI's default: the first stride is 2, as in He et al.
     2016, which is four times cheaper. Weights of torchvision's layout need `bias_downsample` off."""
     net = ResNet(
         block, list(layers), list(planes), spatial_dims=len(shape) - 1, n_input_channels=shape[0], conv1_t_stride=2,
@@ -75,7 +82,7 @@ def resnet(
     stem = [net.conv1, net.bn1, net.act] + [net.maxpool] * max_pool
     trunk = nn.Sequential(*stem, net.layer1, net.layer2, net.layer3, net.layer4)
     expansion = 4 if block == "bottleneck" else 1
-    return FeatureMap(normalized(trunk, norm)), planes[-1] * expansion
+    return FeatureMap(normalized(trunk, norm), pool), planes[-1] * expansion
 
 
 def densenet(

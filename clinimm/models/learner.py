@@ -45,7 +45,7 @@ def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]])
 
 
 class FeatureLearner(nn.Module):
-    """Fixed encoders, a completion, and heads, which are averaged: a `Head` per fold in training, one in the end.
+    """Fixed encoders, a completion, and heads, which are averaged. `heard`, where set, hides all other inputs;
     `availability` is how often a feature is known in training cases that have its input."""
 
     prior: Float[Tensor, " k"]
@@ -75,20 +75,11 @@ class FeatureLearner(nn.Module):
     def named_encoders(self) -> Iterator[tuple[str, Encoder]]:
         return ((name, cast(Encoder, encoder)) for name, encoder in self.encoders.items())
 
-    def only(self, number: int) -> "FeatureLearner":
-        """The same with one head; all else is shared with this one."""
-        return self._sharing([self.heads[number]])
-
     def hearing(self, heard: Bool[Tensor, "1 m"]) -> "FeatureLearner":
         """The same, deaf to all other inputs; everything is shared with this one."""
-        other = self._sharing(list(self.heads))
-        other.heard = heard
-        return other
-
-    def _sharing(self, heads: Sequence[nn.Module]) -> "FeatureLearner":
         encoders = {name: cast(FixedEncoder, encoder) for name, encoder in self.encoders.items()}
-        other = FeatureLearner(self.modalities, encoders, self.prior, heads)
-        other.completion, other.availability = self.completion, self.availability
+        other = FeatureLearner(self.modalities, encoders, self.prior, list(self.heads))
+        other.completion, other.availability, other.heard = self.completion, self.availability, heard
         return other.train(self.training)
 
     @torch.no_grad()

@@ -2,24 +2,25 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from lightning_fabric import Fabric
 
 from clinimm.batch import Batch
 from clinimm.data.split import Splits, patient_folds
 from clinimm.inference import score_subsets
-from clinimm.metrics import log_loss
 from clinimm.models.committee import Committee
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.platt import fit_lines
 from clinimm.scores import Scores
-from clinimm.training.learner import Recipe, fit_head, refit, rows_of
+from clinimm.training.learner import Recipe, fit_head, fit_nets, refit, rows_of
 from clinimm.training.loop import Fold, OnEpoch, Plan, fit
 from clinimm.types import Case
 
@@ -93,11 +94,7 @@ def train_committee(
 ) -> tuple[Committee, Scores]:
     """The committee, and what each fold's members say of the cases held out from them, in the order of the folds.
     Goes on from the checkpoints in `folder`. Epochs are told numbered on from fold to fold. Raises TrainingError."""
-    nets, heads = [], []
-    rows = None
-    if learner is not None:
-        learner.fit(development.batch)
-        rows = rows_of(learner, development.batch, recipe, plan.seed)
+    nets = []
     for number, part in enumerate(development.parts):
         network = build()
         learned = development.rows(part.learned, labeled=True)
@@ -109,39 +106,51 @@ def train_committee(
             fingerprint=mine, on_epoch=partial(_told, on_epoch, number, plan.epochs),
         )  # fmt: skip
         nets.append(network.eval())
-        if learner is not None and rows is not None:
-            known, held = torch.tensor(part.learned), torch.tensor(part.held)
-            heads.append(fit_head(rows.take(known), rows.take(held), learner.sizes, recipe, plan.seed + number))
-    if learner is not None:
-        learner.heads.extend(heads)
-        learner.to(nets[0].prior.device)
-    committee = Committee(nets, learner).eval()
-    scores = _answered(committee, development)
-    if learner is not None and rows is not None:
-        learner.heads = torch.nn.ModuleList([refit(heads, rows, recipe, plan.seed)]).to(nets[0].prior.device).eval()
-    return committee, scores
+    said = Scores.concat([_said(Committee([net], None), development, i) for i, net in enumerate(nets)])
+    if learner is None:
+        return Committee(nets, None).eval(), said
+    alone = learner_said(nets, learner, development, recipe, plan.seed)
+    shares = [best_share(said, alone, name) for name in development.targets]
+    _learn(learner, development, recipe, plan.seed)
+    committee = Committee(nets, learner.to(nets[0].prior.device), torch.tensor(shares)).eval()
+    return committee, mixed(said, alone, shares)
 
 
 def _told(on_epoch: OnEpoch, fold: int, epochs: int, figures: dict[str, float]) -> None:
     on_epoch(figures | {"fold": float(fold), "epoch": fold * epochs + figures["epoch"]})
 
 
-def _answered(committee: Committee, development: Development) -> Scores:
-    """The out-of-fold answers; sets the committee's share of the learner by them."""
-    of_nets = Scores.concat([_said(committee.fold(i).networks[0], development, i) for i in range(len(committee.nets))])
-    if committee.learner is None:
-        return of_nets
-    whole = torch.ones_like(committee.share)
-    alone = [Committee([net], committee.learner.only(i), whole).eval() for i, net in enumerate(committee.networks)]
-    of_learner = Scores.concat([_said(one, development, i) for i, one in enumerate(alone)])
-    shares = [best_share(of_nets, of_learner, name) for name in development.targets]
-    committee.share.copy_(torch.tensor(shares))
-    return mixed(of_nets, of_learner, shares)
+def learner_said(
+    nets: Sequence[Network], learner: FeatureLearner, development: Development, recipe: Recipe, seed: int
+) -> Scores:
+    """What the learner says of each fold's cases when it has never seen them, not even without their labels: principal
+    components and completion fit the notes and films that they were fitted on far better than new ones."""
+    told = []
+    for number, (net, part) in enumerate(zip(nets, development.parts, strict=True)):
+        apart = deepcopy(learner)
+        learned, held = development.rows(part.learned), development.rows(part.held)
+        apart.fit(learned)
+        known, unseen = (rows_of(apart, some, recipe, seed + number) for some in (learned, held))
+        apart.heads.append(fit_head(known, unseen, apart.sizes, recipe, seed + number))
+        whole = torch.ones_like(net.prior)
+        told.append(_said(Committee([net], apart.to(net.prior.device), whole), development, number))
+    return Scores.concat(told)
 
 
-def _said(model: Network | Committee, development: Development, number: int) -> Scores:
+def _learn(learner: FeatureLearner, development: Development, recipe: Recipe, seed: int) -> None:
+    """Fits the learner that answers: features of all cases, narrow nets of each fold, trees over all cases."""
+    learner.fit(development.batch)
+    rows = rows_of(learner, development.batch, recipe, seed)
+    nets = []
+    for number, part in enumerate(development.parts):
+        known, unseen = rows.take(torch.tensor(part.learned)), rows.take(torch.tensor(part.held))
+        nets.append(fit_nets(known, unseen, learner.sizes, recipe, seed + number))
+    learner.heads.append(refit(nets, rows, recipe, seed))
+
+
+def _said(model: Committee, development: Development, number: int) -> Scores:
     held = development.parts[number].held
-    return score_subsets(model, development.rows(held), development.patients_of(held), development.targets)
+    return score_subsets(model.eval(), development.rows(held), development.patients_of(held), development.targets)
 
 
 def mixed(nets: Scores, learner: Scores, shares: Sequence[float]) -> Scores:
@@ -152,15 +161,27 @@ def mixed(nets: Scores, learner: Scores, shares: Sequence[float]) -> Scores:
 
 
 def best_share(nets: Scores, learner: Scores, target: str) -> float:
-    """Of SHARES, the learner's that answers best: by the log loss, each subset of inputs calibrated by a line of its
-    own, averaged over the subsets."""
-    losses = {share: _loss(mixed(nets, learner, [share] * len(nets.target_names)), target) for share in SHARES}
-    return min(losses, key=lambda share: (losses[share], abs(share - 0.5)))
+    """Of SHARES, the learner's smallest with which the answers are as good as with the best one, within a standard
+    error of the difference (Breiman et al. 1984, the rule of one standard error), patients being the units. Good is the
+    log loss, each subset of inputs calibrated by a line of its own, averaged over a patient's cases and subsets.
+
+    The smallest, for the answer will be the mean of all nets, and better than the single ones that are seen here."""
+    losses = {share: _losses(mixed(nets, learner, [share] * len(nets.target_names)), target) for share in SHARES}
+    if not len(losses[0.0]):
+        return SHARES[0]
+    best = losses[min(losses, key=lambda share: float(losses[share].mean()))]
+    within = [share for share in SHARES if _as_good(losses[share] - best)]
+    return within[0]
 
 
-def _loss(scores: Scores, target: str) -> float:
+def _as_good(worse: Float[np.ndarray, " p"]) -> bool:
+    return float(worse.mean()) <= float(worse.std() / np.sqrt(len(worse)))
+
+
+def _losses(scores: Scores, target: str) -> Float[np.ndarray, " p"]:
+    """Each patient's mean log loss over cases and subsets."""
     j = scores.target_names.index(target)
-    losses = []
+    of_patient: dict[str, list[float]] = {}
     for subset, logits in scores.logits.items():
         rows = scores.known(target) & scores.answered(subset)
         labels = scores.targets[rows, j] > 0.5
@@ -168,5 +189,7 @@ def _loss(scores: Scores, target: str) -> float:
             continue
         found = logits[rows, j]
         slope, offset = fit_lines(found, labels, np.ones((1, len(found))))[0]
-        losses.append(log_loss(labels, 1 / (1 + np.exp(-(slope * found + offset)))))
-    return float(np.mean(losses)) if losses else 0.0
+        away = np.logaddexp(0, np.where(labels, -1, 1) * (slope * found + offset))
+        for patient, loss in zip(np.array(scores.patient_ids)[rows], away, strict=True):
+            of_patient.setdefault(str(patient), []).append(float(loss))
+    return np.array([np.mean(losses) for losses in of_patient.values()])

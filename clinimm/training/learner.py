@@ -81,17 +81,16 @@ def _partial(learner: FeatureLearner, owner: Int[Tensor, " p"]) -> Float[Tensor,
 
 def fit_head(train: Rows, held: Rows, sizes: Sequence[int], recipe: Recipe, seed: int) -> Head:
     """Nets fitted on `train`, each kept at the epoch in which it fits `held` best, and trees fitted on `train`."""
-    nets = _fit_nets(train, held, sizes, recipe, seed)
+    nets = fit_nets(train, held, sizes, recipe, seed)
     return _with_forests(nets, train, recipe, seed)
 
 
-def refit(heads: Sequence[Head], rows: Rows, recipe: Recipe, seed: int) -> Head:
+def refit(nets: Sequence[NarrowNets], rows: Rows, recipe: Recipe, seed: int) -> Head:
     """One head for all cases: the nets of all folds, and trees over their units, fitted on all rows.
 
-    Its trees are more and see more cases than any fold's. What the folds' heads say of their held-out cases remains the
+    Its trees are more and see more cases than any fold's. What heads of single folds say of their held-out cases is the
     honest answer to calibrate by; this one is a little better than they are."""
-    nets = NarrowNets.together([head.nets for head in heads])
-    return _with_forests(nets, rows, replace(recipe, trees=2 * recipe.trees), seed)
+    return _with_forests(NarrowNets.together(nets), rows, replace(recipe, trees=2 * recipe.trees), seed)
 
 
 def _with_forests(nets: NarrowNets, train: Rows, recipe: Recipe, seed: int) -> Head:
@@ -102,7 +101,8 @@ def _with_forests(nets: NarrowNets, train: Rows, recipe: Recipe, seed: int) -> H
     return Head(nets, forests)
 
 
-def _fit_nets(train: Rows, held: Rows, sizes: Sequence[int], recipe: Recipe, seed: int) -> NarrowNets:
+def fit_nets(train: Rows, held: Rows, sizes: Sequence[int], recipe: Recipe, seed: int) -> NarrowNets:
+    """Narrow nets fitted on `train`, each kept at the epoch in which it fits `held` best."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     targets = train.targets.shape[1]

@@ -96,13 +96,6 @@ def test_a_doubted_input_is_given_no_part_in_the_explanation(committee: Committe
     assert not found.maps["cxr"].any()
 
 
-def test_a_fold_is_its_own_net_and_head(committee: Committee, learner: FeatureLearner) -> None:
-    batch = random_batch(5, seed=7)
-    both = [answer(committee.fold(i), batch) for i in range(2)]
-    assert torch.allclose(answer(committee, batch), torch.stack(both).mean(0), atol=1e-5)
-    assert not torch.allclose(both[0], both[1])
-
-
 def test_an_analyte_that_is_not_known_has_no_effect(learner: FeatureLearner) -> None:
     batch = random_batch(4, seed=8, present=torch.ones(4, 3, dtype=torch.bool))
     labs = batch.modalities["labs"]

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from small_models import MODALITIES, VOCABULARY, random_batch, small_network
 
 from clinimm import artifact
+from clinimm.batch import Batch
 from clinimm.config import Config, parse
 from clinimm.data.cohort import read_cohort
 from clinimm.inference import Predictor
+from clinimm.models.features import fixed_encoders
+from clinimm.models.learner import FeatureLearner
 from clinimm.pseudonyms import hashed
 from clinimm.scores import Scores
-from clinimm.training.committee import best_share, held_out
+from clinimm.training.committee import Development, Held, best_share, held_out, learner_said
 from clinimm.training.folds import split
+from clinimm.training.learner import Recipe
 
 
 @pytest.mark.parametrize("folds", [0, 2, 5])
@@ -58,3 +64,24 @@ def test_the_better_of_two_gets_the_larger_share() -> None:
 def test_without_a_learner_the_nets_answer_alone(tiny_config: Config) -> None:
     alone = parse(tiny_config.model_dump(mode="json") | {"committee": {"folds": 0, "learner": False}}, where="here")
     assert (alone.committee.folds, alone.committee.learner) == (0, False)
+
+
+def test_a_case_held_out_shapes_no_feature_that_another_one_held_out_is_judged_by() -> None:
+    """Components fitted on the held-out notes too made the learner look better by .17 AUROC than it was on new ones."""
+    batch, changed = random_batch(40, seed=3), random_batch(40, seed=4)
+    odd = Batch.cat([changed.rows(torch.tensor([0])), batch.rows(torch.arange(1, 40))])
+    first, second = (of_learner(one) for one in (batch, replace(odd, case_ids=batch.case_ids)))
+    held = first["cxr+note+labs"][: len(first["cxr+note+labs"]) // 2]
+    assert np.array_equal(held[1:], second["cxr+note+labs"][1 : len(held)])
+    assert not np.array_equal(held[0], second["cxr+note+labs"][0])
+
+
+def of_learner(batch: Batch) -> dict[str, np.ndarray]:
+    """The logits of a learner of one epoch, which leaves nothing to choose by the held-out cases."""
+    vocabularies = {"note": (VOCABULARY.size, VOCABULARY.pad_id, VOCABULARY.special_ids)}
+    learner = FeatureLearner(MODALITIES, fixed_encoders(MODALITIES, vocabularies), torch.tensor([-0.4, 0.7]))
+    first, last = tuple(range(20)), tuple(range(20, 40))
+    development = Development(batch, batch.case_ids, ("a", "b"), (Held(last, first), Held(first, last)))
+    nets = [small_network(seed=seed) for seed in (0, 1)]
+    recipe = Recipe(nets=1, trees=3, epochs=1, copies=0)
+    return dict(learner_said(nets, learner, development, recipe, 0).logits)
