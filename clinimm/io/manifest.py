@@ -81,14 +81,15 @@ class Columns:
 
 
 def read_manifest(path: Path, columns: Columns, root: Path | None = None) -> list[Case]:
-    """The cases of a manifest, in its order. Files are named relative to its folder and lie under `root`, by default
-    that folder. Raises ManifestError with every fault: row and column, never what a cell holds."""
+    """The cases of a manifest, in its order. Files lie under `root`, by default the manifest's folder, and are named
+    relative to the manifest where that lies there too, else relative to `root`. Raises ManifestError with every fault:
+    row and column, never what a cell holds."""
     table = read_table(path)
     faults = [fault for fault in table.faults if fault.column is None or fault.column in columns.named]
     faults += _missing_columns(table, columns)
     rows = [Row(number, cells, faults) for number, cells in table.rows.items()]
-    folder = path.parent
-    reader = _Reader(columns, folder, (root or folder).resolve())
+    folder, top = path.parent, (root or path.parent).resolve()
+    reader = _Reader(columns, folder if folder.resolve().is_relative_to(top) else top, top)
     cases = [reader.case(row) for row in rows]
     _check_identity(rows, columns)
     if not rows and not faults:

@@ -227,6 +227,14 @@ def test_the_data_folder_may_be_above_the_manifest(folder):
     assert case.inputs["cxr"].paths[0].samefile(folder / "a.png")
 
 
+def test_a_manifest_may_lie_apart_from_the_data_folder(folder, tmp_path_factory):
+    apart = tmp_path_factory.mktemp("lists") / "m.csv"
+    apart.write_text("case_id,patient_id,film\nc1,p1,a.png\n")
+    columns = Columns(inputs={"cxr": ImageColumn("film")})
+    (case,) = read_manifest(apart, columns, root=folder)
+    assert case.inputs["cxr"].paths[0].samefile(folder / "a.png")
+
+
 def test_quoted_commas_newlines_and_a_byte_order_mark_are_csv(folder):
     path = folder / "cases.csv"
     path.write_text(
