@@ -1,6 +1,7 @@
 """Inputs spoilt on purpose, so that the gate learns to doubt what is not what it should be.
 
-Spoilt means that nothing of the patient is left in it: noise, one color, or its parts in another order. How good the
+Spoilt means that nothing is left in it that could be read: noise, one color, its parts in another order, and for a
+picture a smear of it or one drowned in noise. How good the
 input looks (its quality features) is moved at random in half of the cases: a spoilt film often looks odd, not always.
 
 After the image corruptions of Hendrycks and Dietterich 2019 at their strongest, and, for what they teach, outlier
@@ -11,11 +12,15 @@ from dataclasses import replace
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, adaptive_avg_pool3d, interpolate
 
 from clinimm.batch import Batch, ModalityBatch, Tokens
 from clinimm.models.fusions.doubt import AGES
 
 _PUSH = 2.0
+_TABLE = 2  # axes of a batch of panels, or of notes
+_SMEARED = 6  # what is left of a picture a side
+_DROWNED = 2.0  # noise in standard deviations of the picture
 
 
 def spoil(batch: Batch, generator: torch.Generator) -> Batch:
@@ -28,7 +33,8 @@ def _spoilt(part: ModalityBatch, generator: torch.Generator) -> ModalityBatch:
     rows = part.present.nonzero()[:, 0]
     if not len(rows):
         return part
-    change = spoilt_numbers if part.values.is_floating_point() else spoilt_words
+    change = spoilt_words if not part.values.is_floating_point() else spoilt_numbers
+    change = spoilt_pictures if part.values.ndim > _TABLE else change
     values = part.values.index_copy(0, rows, change(part.values[rows], generator))
     if part.mask is not None and part.values.is_floating_point():
         values = torch.where(part.mask, values, part.values)  # an unknown analyte stays unknown
@@ -52,6 +58,18 @@ def spoilt_numbers(values: Float[Tensor, "r ..."], generator: torch.Generator) -
                          flat.gather(1, order)])  # fmt: skip
     chosen = torch.randint(len(kinds), (len(flat),), generator=generator).to(flat.device)
     return kinds[chosen, torch.arange(len(flat), device=flat.device)].view_as(values)
+
+
+def spoilt_pictures(values: Float[Tensor, "r c ..."], generator: torch.Generator) -> Float[Tensor, "r c ..."]:
+    """Each row as `spoilt_numbers` would have it, smeared, or drowned in noise, at random."""
+    pool = adaptive_avg_pool2d if values.ndim == len("rchw") else adaptive_avg_pool3d
+    smeared = interpolate(pool(values, _SMEARED), size=values.shape[2:], mode="nearest")
+    spread = values.flatten(1).std(1, correction=0).view(-1, *[1] * (values.ndim - 1))
+    drowned = values + _DROWNED * spread * torch.randn(values.shape, generator=generator).to(values)
+    numbers = spoilt_numbers(values, generator)
+    kinds = torch.stack([numbers, numbers, smeared, drowned])
+    chosen = torch.randint(len(kinds), (len(values),), generator=generator).to(values.device)
+    return kinds[chosen, torch.arange(len(values), device=values.device)]
 
 
 def spoilt_words(values: Int[Tensor, "r n"], generator: torch.Generator) -> Int[Tensor, "r n"]:
