@@ -44,7 +44,7 @@ from clinimm.models.committee import Committee
 from clinimm.models.network import Network
 from clinimm.pseudonyms import hashed
 
-FORMAT = "clinimm.artifact/1"
+FORMAT = "clinimm.artifact/2"
 _PARTS = (
     "config.json", "preparer.json", "encoders.json", "members.json", "weights.safetensors", "calibration.json",
     "decision.json", "guards.safetensors", "patients.json",
