@@ -25,7 +25,7 @@ TINY = (
     "inputs.note.encoder={name='transformer', options={hidden=16, layers=1, heads=2}}",
     "inputs.note.length=48",
     "model.width=8",
-    "committee={folds=2, narrow=2, trees=5}",
+    "committee={folds=2, narrow=2, narrow_epochs=5, trees=5}",
     "decision={outlier_abstains='never', abstain_doubted=false}",  # the posted notes are no medicine
     "optim.epochs=2",
     "evaluation.bootstrap=20",

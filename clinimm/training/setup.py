@@ -144,7 +144,8 @@ def plan_of(config: Config) -> Plan:
 
 def recipe_of(config: Config) -> Recipe:
     """How the learner on fixed features is fitted."""
-    return Recipe(nets=config.committee.narrow, trees=config.committee.trees)
+    section = config.committee
+    return Recipe(nets=section.narrow, epochs=section.narrow_epochs, trees=section.trees)
 
 
 def cached_inputs(config: Config) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ KINDS = {
 def reading_from(folder: Path, *more: str) -> Config:
     """The tiny config with a note encoder from a local directory."""
     encoder = f"inputs.note.encoder={{name='transformer', pretrained='{folder}'}}"
-    return load(ROOT / "configs" / "quickstart.toml", [*TINY, encoder, "optim.epochs=1", *more])
+    nets = "committee={folds=2, learner=false}"
+    return load(ROOT / "configs" / "quickstart.toml", [*TINY, encoder, nets, "optim.epochs=1", *more])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -81,6 +82,7 @@ def test_pretrained_weights_are_the_ones_that_train(tmp_path: Path, tiny_cohort:
         [
             *TINY,
             f"inputs.note.encoder={{name='transformer', pretrained='{source}'}}",
+            "committee={folds=2, learner=false}",
             "optim.epochs=1",
             "optim.lr=1e-9",
         ],

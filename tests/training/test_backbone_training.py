@@ -50,7 +50,7 @@ PLAN = Plan(
 
 def config_with(backbone: Path, *more: str) -> Config:
     """The tiny run, reading films and notes with the backbone in that directory."""
-    tiny = [line for line in TINY if "encoder" not in line]
+    tiny = [*(line for line in TINY if "encoder" not in line), "committee={folds=2, learner=false}"]
     return load(ROOT / "configs" / "quickstart.toml", [*tiny, *BACKBONE, f"backbone.path='{backbone}'", *more])
 
 

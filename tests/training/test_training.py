@@ -75,7 +75,7 @@ def test_a_run_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: Path, cut:
 def test_it_overfits_eight_cases(tmp_path: Path) -> None:
     """The same cases to train and to stop on, nothing hidden: every label is learned by heart."""
     batch = random_batch(8, seed=1)
-    plan = replace(PLAN, epochs=80, patience=80, schedule=Schedule(0.0, 0, 1), analyte_dropout=0.0, pictures=())
+    plan = replace(PLAN, epochs=40, patience=40, schedule=Schedule(0.0, 0, 1), analyte_dropout=0.0, pictures=())
     network = small_network(seed=5)
     fold = Fold(batch, batch, tuple("abcdefgh"), ("one", "two"))
     fabric = Fabric(accelerator="cpu", devices=1)
