@@ -32,7 +32,7 @@ from clinimm.evaluation.limits import (
     coverage_holds,
     grouped,
 )
-from clinimm.evaluation.openings import false_blocks_hold, wrong_pictures_hold
+from clinimm.evaluation.openings import false_blocks_hold, right_kind, wrong_pictures_hold
 from clinimm.evaluation.paired import Cell, paired_cells, same_cases
 from clinimm.evaluation.subgroups import groupings
 from clinimm.guard.gate import admit
@@ -154,8 +154,9 @@ def judge_promotion(
     findings += calibration_holds(answers, groups, limits.calibration_error, resamples=count, seed=seed)
     promise = 1 - predictor.config.decision.alpha
     findings += coverage_holds(answers, groups, promise, limits.coverage, resamples=count, seed=seed)
-    findings += false_blocks_hold(given, batch, predictor.guards, limits.false_blocks)
-    findings += wrong_pictures_hold(predictor.guards, given, predictor.config, limits.caught, seed=seed)
+    right = right_kind(predictor.config, new)
+    findings += false_blocks_hold(given, batch, predictor.guards, right, limits.false_blocks)
+    findings += wrong_pictures_hold(predictor.guards, given, predictor.config, right, limits.caught, seed=seed)
     findings += explanations_hold(
         predictor.network, batch, predictor.config.target_names,
         cases=limits.explained, incomplete=limits.incomplete, resemblance=limits.resemblance, seed=seed,
