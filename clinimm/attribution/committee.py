@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from clinimm.attribution.checks import completeness, efficiency
-from clinimm.attribution.explain import explain
+from clinimm.attribution.checks import FLOOR, completeness, efficiency
+from clinimm.attribution.explain import MAX_STEPS, explain
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
 from clinimm.types import Attribution
@@ -17,16 +17,33 @@ Part = tuple[float, Attribution]
 
 
 def explain_committee(
-    committee: Committee, batch: Batch, target_index: int, *, target_name: str, tolerance: float = 0.01
+    committee: Committee,
+    batch: Batch,
+    target_index: int,
+    *,
+    target_name: str,
+    tolerance: float = 0.01,
+    max_steps: int = MAX_STEPS,
 ) -> Attribution:
     """The explanation of a batch of one; `committee` must be in evaluation mode. Members without a part in this target
-    are not asked. Raises ValueError for a batch of more than one."""
-    parts = [
-        (float(part[target_index]), explain(member, batch, target_index, target_name=target_name, tolerance=tolerance))
-        for member, part in committee.members_for(batch)
-        if float(part[target_index]) > 0
-    ]
-    return combined(parts, tolerance)
+    are not asked. Where members pull apart, what is left of their changes is small beside their gaps: they are then
+    asked again for gaps as much smaller. Raises ValueError for a batch of more than one."""
+    members = [(float(part[target_index]), one) for one, part in committee.members_for(batch)]
+
+    def parts(gap: float) -> list[Part]:
+        return [
+            (part, explain(one, batch, target_index, target_name=target_name, tolerance=gap, max_steps=max_steps))
+            for part, one in members
+            if part > 0
+        ]
+
+    first = parts(tolerance)
+    found = combined(first, tolerance)
+    pull = sum(part * abs(one.logit - one.baseline_logit) for part, one in first)
+    left = max(abs(found.logit - found.baseline_logit), FLOOR / tolerance)
+    if found.checks[0].passed or left >= pull:
+        return found
+    return combined(parts(tolerance * left / pull), tolerance)
 
 
 def combined(parts: Sequence[Part], tolerance: float) -> Attribution:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from clinimm.attribution.committee import combined
+from clinimm.attribution.committee import explain_committee
 from clinimm.attribution.explain import MAX_STEPS, explain
 from clinimm.attribution.network import Explainable
 from clinimm.batch import Batch
@@ -80,16 +80,12 @@ def _flat(attribution: Attribution) -> Float[np.ndarray, " p"]:
 
 
 def _explained(network: nn.Module, one: Batch, target: int, name: str, max_steps: int = MAX_STEPS) -> Attribution:
-    """The explanation by whatever a committee's members are, or by a single net."""
-    members = network.members_for(one.to(network.prior.device)) if isinstance(network, Committee) else [(network, None)]
-    parts = []
-    for member, part in members:
-        assert isinstance(member, Explainable)  # noqa: S101 - what we train is
-        weight = 1.0 if part is None else float(part[target])
-        if weight > 0:
-            here = one.to(member.prior.device)
-            parts.append((weight, explain(member, here, target, target_name=name, max_steps=max_steps)))
-    return combined(parts, TOLERANCE)
+    """The explanation of a committee, or of a single net."""
+    if isinstance(network, Committee):
+        here = one.to(network.prior.device)
+        return explain_committee(network, here, target, target_name=name, tolerance=TOLERANCE, max_steps=max_steps)
+    assert isinstance(network, Explainable)  # noqa: S101 - what we train is
+    return explain(network, one.to(network.prior.device), target, target_name=name, max_steps=max_steps)
 
 
 def _most_inputs(batch: Batch, cases: int) -> list[int]:

@@ -161,23 +161,22 @@ def mixed(nets: Scores, learner: Scores, shares: Sequence[float]) -> Scores:
 
 
 def best_share(nets: Scores, learner: Scores, target: str) -> float:
-    """Of SHARES, the learner's nearest to a half with which the answers are as good as with the best one, within a
-    standard error of the difference (Breiman et al. 1984, the rule of one standard error), patients being the units.
-    Good is the log loss, each subset of inputs calibrated by a line of its own, averaged over a patient's cases and
-    subsets.
+    """Of SHARES, the learner's nearest to a half that is not clearly worse than the best one: by less than two standard
+    errors of the difference, patients being the units. Good is the log loss, each subset of inputs calibrated by a line
+    of its own, averaged over a patient's cases and subsets.
 
-    A half unless there is reason against it: which share looks best changes from fold to fold, and the nets are better
-    than they look here, for the answer is the mean of all of them."""
+    A half unless there is clear reason against it: which share looks best changes from fold to fold, and the nets are
+    better than they look here, for the answer is the mean of all of them."""
     losses = {share: _losses(mixed(nets, learner, [share] * len(nets.target_names)), target) for share in SHARES}
     if not len(losses[0.0]):
         return 0.5
     best = losses[min(losses, key=lambda share: float(losses[share].mean()))]
-    within = [share for share in SHARES if _as_good(losses[share] - best)]
+    within = [share for share in SHARES if not _clearly(losses[share] - best)]
     return min(within, key=lambda share: abs(share - 0.5))
 
 
-def _as_good(worse: Float[np.ndarray, " p"]) -> bool:
-    return float(worse.mean()) <= float(worse.std() / np.sqrt(len(worse)))
+def _clearly(worse: Float[np.ndarray, " p"]) -> bool:
+    return float(worse.mean()) > 2 * float(worse.std() / np.sqrt(len(worse)))
 
 
 def _losses(scores: Scores, target: str) -> Float[np.ndarray, " p"]:

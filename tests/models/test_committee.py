@@ -12,6 +12,7 @@ from clinimm.batch import Batch
 from clinimm.models.committee import Committee
 from clinimm.models.features import fixed_encoders, joined
 from clinimm.models.learner import FeatureLearner
+from clinimm.models.network import Network
 from clinimm.training.learner import Recipe, fit_head, rows_of
 
 RECIPE = Recipe(nets=2, trees=5, epochs=3)
@@ -68,6 +69,27 @@ def test_the_answer_is_the_weighed_mean_of_the_members(committee: Committee) -> 
                 for member, part in committee.members()]  # fmt: skip
     assert torch.allclose(answer(committee, batch), sum(part * logits for part, logits in said), atol=1e-5)
     assert torch.allclose(sum(part for part, _ in said), torch.ones(2))
+
+
+def against(network: Network) -> Network:
+    """A net that says nearly the opposite of another."""
+    other = copy.deepcopy(network)
+    for opinion in other.opinions.values():
+        opinion.weight.data.mul_(-0.97)
+        opinion.bias.data.mul_(-1).add_(2 * other.prior)
+    for weight in other.head.parameters():
+        weight.data.mul_(-1)
+    return other
+
+
+def test_maps_of_members_that_pull_apart_add_up_to_what_is_left() -> None:
+    batch = random_batch(1, seed=9, present=torch.ones(1, 3, dtype=torch.bool))
+    net = small_network(seed=0).eval()
+    found = explain_committee(Committee([net, against(net)], None).eval(), batch, 0, target_name="edema")
+    alone = explain_committee(Committee([net], None).eval(), batch, 0, target_name="edema")
+    assert abs(found.logit - found.baseline_logit) < 0.1 * abs(alone.logit - alone.baseline_logit)
+    assert all(check.passed for check in found.checks)
+    assert found.steps >= alone.steps
 
 
 def doubting(committee: Committee, name: str) -> Committee:
