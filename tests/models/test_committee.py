@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load, save
 from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_network
 
-from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.committee import combined, explain_committee
+from clinimm.attribution.explain import explain
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
 from clinimm.models.features import fixed_encoders, joined
@@ -71,25 +72,32 @@ def test_the_answer_is_the_weighed_mean_of_the_members(committee: Committee) -> 
     assert torch.allclose(sum(part for part, _ in said), torch.ones(2))
 
 
-def against(network: Network) -> Network:
-    """A net that says nearly the opposite of another."""
+def louder(network: Network, factor: float) -> Network:
+    """A net whose answers are so many times as far from the prior; where the factor is negative, on the other side."""
     other = copy.deepcopy(network)
     for opinion in other.opinions.values():
-        opinion.weight.data.mul_(-0.97)
-        opinion.bias.data.mul_(-1).add_(2 * other.prior)
+        opinion.weight.data.mul_(factor)
+        opinion.bias.data.sub_(other.prior).mul_(factor).add_(other.prior)
     for weight in other.head.parameters():
-        weight.data.mul_(-1)
+        weight.data.mul_(factor)
     return other
 
 
 def test_maps_of_members_that_pull_apart_add_up_to_what_is_left() -> None:
     batch = random_batch(1, seed=9, present=torch.ones(1, 3, dtype=torch.bool))
-    net = small_network(seed=0).eval()
-    found = explain_committee(Committee([net, against(net)], None).eval(), batch, 0, target_name="edema")
-    alone = explain_committee(Committee([net], None).eval(), batch, 0, target_name="edema")
-    assert abs(found.logit - found.baseline_logit) < 0.1 * abs(alone.logit - alone.baseline_logit)
+
+    def changed(network: Network) -> float:
+        found = explain(network, batch, 0, target_name="edema")
+        return found.logit - found.baseline_logit
+
+    first, second = louder(small_network(seed=0).eval(), 300), small_network(seed=2).eval()
+    second = louder(second, -0.99 * changed(first) / changed(second))
+    parts = [(0.5, explain(net, batch, 0, target_name="edema")) for net in (first, second)]
+    assert all(part.checks[0].passed for _, part in parts)
+    assert not combined(parts, 0.01).checks[0].passed
+    found = explain_committee(Committee([first, second], None).eval(), batch, 0, target_name="edema")
+    assert abs(found.logit - found.baseline_logit) < 0.01 * abs(changed(first))
     assert all(check.passed for check in found.checks)
-    assert found.steps >= alone.steps
 
 
 def doubting(committee: Committee, name: str) -> Committee:
