@@ -83,15 +83,16 @@ class Disagreements:
         )
 
     def record(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return asdict(self)
+        """As plain JSON types. The order of the targets is told apart: that of a JSON object's names means nothing."""
+        return asdict(self) | {"order": list(self.pairs)}
 
     @staticmethod
     def from_record(values: Any) -> "Disagreements":
         """What `record` told, to the last bit. Raises ArtifactError."""
         try:
             pairs = {
-                target: {pair: _tail(tail) for pair, tail in tails.items()} for target, tails in values["pairs"].items()
+                target: {pair: _tail(tail) for pair, tail in values["pairs"][target].items()}
+                for target in values["order"]
             }
             return Disagreements(pairs, _tail(values["rarest"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -105,16 +105,19 @@ class Conformal:
         return patterns.get(pattern, patterns[""])
 
     def record(self) -> dict[str, Any]:
-        """As plain JSON types."""
-        return asdict(self)
+        """As plain JSON types. The order of the targets is told apart: that of a JSON object's names means nothing."""
+        return asdict(self) | {"order": list(self.targets)}
 
     @staticmethod
     def from_record(values: Any) -> "Conformal":
         """The limits that `record` told, to the last bit. Raises ArtifactError."""
         try:
             targets = {
-                name: {pattern: Limits(_read(two["no"]), _read(two["yes"])) for pattern, two in patterns.items()}
-                for name, patterns in values["targets"].items()
+                name: {
+                    pattern: Limits(_read(two["no"]), _read(two["yes"]))
+                    for pattern, two in values["targets"][name].items()
+                }
+                for name in values["order"]
             }
             return Conformal(float(values["alpha"]), targets)
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -183,3 +183,16 @@ def test_an_input_that_the_gate_doubts_is_named_and_one_alone_is_no_ground_for_a
     alone = said(note=GONE, labs=GONE, doubted=("cxr",))
     assert decider.decide(alone).abstained is Abstention.LOW_RELIABILITY
     assert replace(decider, rules=rules(abstain_doubted=False)).decide(alone).abstained is None
+
+
+def test_what_an_artifact_keeps_knows_its_targets_apart_whatever_they_are_called(scores: Scores) -> None:
+    """JSON files are written with their names in order of the alphabet; the targets come in the model's."""
+    odd = replace(scores, target_names=("pneumonia", "edema"))
+    calibrator = Calibrator.fit(odd, sensitivity=0.9, bootstrap=20)
+    fitted = Uncertainty.fit(odd, calibrator, alpha=0.1)
+    kept = Uncertainty.from_record(json.loads(json.dumps(fitted.record(), sort_keys=True)))
+    whole = calibrator.apply(odd.logits[odd.whole], odd.patterns(odd.whole))
+    patterns = odd.patterns(odd.whole)
+    assert np.array_equal(kept.conformal.sets(whole, patterns), fitted.conformal.sets(whole, patterns))
+    singles = {name: whole[0] * share for name, share in zip(NAMES, (1.0, 0.5, 0.1), strict=True)}
+    assert kept.disagreements.judge(singles) == fitted.disagreements.judge(singles)
