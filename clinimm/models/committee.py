@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.batch import Batch, ModalityBatch, ModelOutput, Tokens
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.types import Modality
@@ -61,11 +61,13 @@ class Committee(nn.Module):
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
         """The tokens of each member, by its number and the modality: "0.note"."""
-        return {
-            f"{number}.{name}": tokens
-            for number, (member, _) in enumerate(self.members())
-            for name, tokens in member.tokens(batch, present).items()
-        }
+        parts = batch.modalities
+        found = (self.tokens_of(m.name, parts[m.name], present[:, i]) for i, m in enumerate(self.modalities))
+        return {key: tokens for one in found for key, tokens in one.items()}
+
+    def tokens_of(self, name: str, part: ModalityBatch, present: Bool[Tensor, " b"]) -> dict[str, Tokens]:
+        """Those of one modality. They depend on nothing of any other."""
+        return {f"{i}.{name}": member.tokens_of(name, part, present) for i, (member, _) in enumerate(self.members())}
 
     def of_member(self, tokens: Mapping[str, Tokens], number: int) -> dict[str, Tokens]:
         """What `tokens` gave for one member, by modality."""

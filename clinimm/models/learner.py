@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.batch import Batch, ModalityBatch, ModelOutput, Tokens
 from clinimm.models.completion import Completion
 from clinimm.models.encoder import Encoder
 from clinimm.models.features import FixedEncoder, joined
@@ -109,8 +109,13 @@ class FeatureLearner(nn.Module):
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
         """`encode` of a batch's values."""
-        masks = {name: batch.modalities[name].mask for name in self.encoders}
-        return self.encode(self.embed(batch), masks, present)
+        parts = batch.modalities
+        return {name: self.tokens_of(name, parts[name], present[:, i]) for i, name in enumerate(self.encoders)}
+
+    def tokens_of(self, name: str, part: ModalityBatch, present: Bool[Tensor, " b"]) -> Tokens:
+        """The token of one modality."""
+        encoder = cast(Encoder, self.encoders[name])
+        return encode_present(encoder, encoder.embed(part.values), part.mask, present)
 
     def completed(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b p"]:
         """The features of all modalities, what is unknown or absent completed from the rest."""

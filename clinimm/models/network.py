@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinimm.batch import Batch, ModelOutput, Tokens
+from clinimm.batch import Batch, ModalityBatch, ModelOutput, Tokens
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.encoder import Encoder
 from clinimm.models.fusions.heard import Fusion, Heard, Summary, summary, zeroed
@@ -72,17 +72,19 @@ class Network(nn.Module):
         }
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
-        """`encode` of a batch's values. Where the batch brings a frozen tower's hidden tokens, the tower is not run."""
-        found = {}
-        for i, (name, encoder) in enumerate(self.named_encoders()):
-            part = batch.modalities[name]
-            if part.encoded is None:
-                one = encode_present(encoder, encoder.embed(part.values), part.mask, present[:, i])
-            else:
-                above = cast(BackboneEncoder, encoder)
-                one = encode_present(encoder, part.encoded.values, part.encoded.mask, present[:, i], above.from_hidden)
-            found[name] = self.summaries[name](one)
-        return found
+        """`encode` of a batch's values."""
+        parts = batch.modalities
+        return {name: self.tokens_of(name, parts[name], present[:, i]) for i, name in enumerate(self.encoders)}
+
+    def tokens_of(self, name: str, part: ModalityBatch, present: Bool[Tensor, " b"]) -> Tokens:
+        """The tokens of one modality. Where it brings a frozen tower's hidden tokens, the tower is not run."""
+        encoder = cast(Encoder, self.encoders[name])
+        if part.encoded is None:
+            one = encode_present(encoder, encoder.embed(part.values), part.mask, present)
+        else:
+            above = cast(BackboneEncoder, encoder)
+            one = encode_present(encoder, part.encoded.values, part.encoded.mask, present, above.from_hidden)
+        return self.summaries[name](one)
 
     def fuse(
         self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"], quality: Mapping[str, Float[Tensor, "b _"]]
