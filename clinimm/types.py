@@ -117,11 +117,18 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), fractions of the film."""
+    """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), fractions of the film.
+    `digests`, from a sender who vouches for them, are the SHA-256 of what each path holds, in the same order: only what
+    is known by its bytes may be answered from what was once found in them."""
 
     paths: tuple[Path, ...]
     acquired_at: datetime | None = None
     crop: tuple[float, float, float, float] | None = None
+    digests: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.digests and len(self.digests) != len(self.paths):
+            raise ValueError(f"{len(self.digests)} digests of {len(self.paths)} paths")
 
 
 @dataclass(frozen=True)
