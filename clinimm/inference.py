@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,15 @@ from torch import Tensor
 
 from clinimm import artifact
 from clinimm.attribution.committee import explain_committee
-from clinimm.batch import Batch, Tokens
+from clinimm.batch import Batch, ModalityBatch, Tokens
 from clinimm.calibration import Calibrator
 from clinimm.choose import choose
 from clinimm.config import Config
 from clinimm.data.prepare import Preparer
 from clinimm.decision import Decider, Rules, Said, Uncertainty
+from clinimm.features.found import Found
+from clinimm.features.shelf import Shelf
+from clinimm.features.store import Features
 from clinimm.guard.gate import admit
 from clinimm.guard.guards import Guards
 from clinimm.io.sandbox import Sandbox
@@ -63,15 +66,18 @@ class Predictor:
         threads: int = 1,
         sandbox: Sandbox | None = None,
         backbone: Path | None = None,
+        features: Features | None = None,
     ) -> "Predictor":
         """The predictor of an artifact directory, after its hashes were checked. `backbone` is where the backbone lies,
-        for an artifact that holds only what was trained. Raises ArtifactError."""
+        for an artifact that holds only what was trained. `features` keeps what was found in inputs that are known by
+        their bytes: the same answers, to the bit, without looking twice. Raises ArtifactError."""
         torch.set_num_threads(threads)
         loaded = artifact.load(directory, sandbox or Sandbox(), backbone)
-        network = loaded.network.to(device).eval()
+        network, place = loaded.network.to(device).eval(), torch.device(device)
+        shelf = None if features is None else Shelf.of(features, loaded.digest, place)
         return cls(
-            loaded.digest, loaded.config, loaded.preparer, network, loaded.calibrator, loaded.uncertainty,
-            loaded.guards, torch.device(device),
+            loaded.digest, loaded.config, replace(loaded.preparer, shelf=shelf), network, loaded.calibrator,
+            loaded.uncertainty, loaded.guards, place,
         )  # fmt: skip
 
     @property
@@ -87,7 +93,7 @@ class Predictor:
         batch, outliers = self.admit(case)
         batch = batch.to(self.device)
         with torch.inference_mode():
-            tokens = self.network.tokens(batch, batch.present)
+            tokens = self._tokens(case, batch)
             output = self.network.fuse(tokens, batch.present, batch.quality)
             singles = self._singles(batch, tokens)
             wanted = next_inputs(self.network, batch, tokens, output, self.calibrator)
@@ -126,6 +132,21 @@ class Predictor:
             return []
         return [explain_committee(self.network, batch, names.index(name), target_name=name) for name in chosen]
 
+    def _tokens(self, case: Case, batch: Batch) -> dict[str, Tokens]:
+        """The committee's tokens for the case; those of an input that lies on the shelf are not made again."""
+        found = (self._tokens_of(name, part, case) for name, part in batch.modalities.items())
+        return {key: tokens for one in found for key, tokens in one.items()}
+
+    def _tokens_of(self, name: str, part: ModalityBatch, case: Case) -> dict[str, Tokens]:
+        def encoded() -> dict[str, Tokens]:
+            return self.network.tokens_of(name, part, part.present)
+
+        shelf = self.preparer.shelf
+        if shelf is None or not bool(part.present[0]):
+            return encoded()
+        found = shelf.find_or_make("tokens", name, case.inputs[name], lambda: _found(encoded()))
+        return _tokens_in(found, self.device)
+
     def _singles(self, batch: Batch, tokens: Mapping[str, Tokens]) -> dict[str, np.ndarray]:
         """The logits of each present input alone, where there are two or more to compare."""
         used = [i for i, here in enumerate(batch.present[0].tolist()) if here]
@@ -140,6 +161,17 @@ class Predictor:
         kinds = {modality.name: modality.kind for modality in self.modalities}
         settings = self.config.decision.model_dump(exclude={"alpha"})
         return Decider(self.config.target_names, kinds, self.calibrator, self.uncertainty, Rules(**settings))
+
+
+def _found(tokens: Mapping[str, Tokens]) -> Found:
+    """Tokens by member and modality, fit to be kept."""
+    values = {f"{key}.values": one.values for key, one in tokens.items()}
+    return Found(values | {f"{key}.mask": one.mask for key, one in tokens.items()})
+
+
+def _tokens_in(found: Found, device: torch.device) -> dict[str, Tokens]:
+    keys = [name.removesuffix(".values") for name in found.tensors if name.endswith(".values")]
+    return {key: Tokens(found.tensors[f"{key}.values"], found.tensors[f"{key}.mask"]).to(device) for key in keys}
 
 
 def _numbers(logits: Tensor) -> np.ndarray:

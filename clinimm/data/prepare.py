@@ -18,6 +18,7 @@ from clinimm.data.quality import QUALITIES
 from clinimm.data.quality.age import AGE, age_quality
 from clinimm.data.seen import Seen
 from clinimm.errors import DamagedInput, InputError
+from clinimm.features.shelf import Shelf
 from clinimm.types import Case, ImageFile, Input, InputState, Measurements, Modality, Note, Status
 
 AnyDoor = PictureDoor | NoteDoor | PanelDoor
@@ -26,11 +27,12 @@ AnyDoor = PictureDoor | NoteDoor | PanelDoor
 @dataclass(frozen=True)
 class Preparer:
     """One door per modality, in the config's order, the names of the targets, and the hours that an input may be old:
-    None, or no entry, for any age."""
+    None, or no entry, for any age. With a `shelf`, an input that lies there is not looked at again."""
 
     doors: Mapping[str, AnyDoor]
     targets: tuple[str, ...]
     max_age_hours: Mapping[str, float | None] = field(default_factory=dict)
+    shelf: Shelf | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -67,7 +69,7 @@ class Preparer:
         if stated.refused is not None:
             return _unseen(door, _aged(stated.refused, stated))
         try:
-            seen = _look(door, given)
+            seen = self._see(door, name, given)
         except InputError as error:
             return _unseen(door, _refusal(error))
         told = clock.told(seen.acquired_at)
@@ -75,6 +77,12 @@ class Preparer:
             return _judged(door, seen, told)
         contradicted = ("acquired_later_than_stated",) * (told.refused == LATE)
         return _judged(door, seen, replace(stated, flags=stated.flags + contradicted))
+
+    def _see(self, door: AnyDoor, name: str, given: Input) -> Seen:
+        """What the door sees, its age not yet judged. Raises InputError."""
+        if self.shelf is None:
+            return _look(door, given)
+        return Seen.of(self.shelf.find_or_make("seen", name, given, lambda: _look(door, given).found()))
 
 
 def _look(door: AnyDoor, given: Input) -> Seen:
