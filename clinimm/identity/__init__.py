@@ -1,6 +1,7 @@
-"""One patient: whose each input says it is, and where two inputs contradict each other."""
+"""One patient: whose each input says it is, where two inputs contradict each other, and whom a note names."""
 
+from clinimm.identity.header import of_note
 from clinimm.identity.mismatch import Mismatch, key, mismatches
 from clinimm.identity.person import Identity, Sex, read_sex
 
-__all__ = ["Identity", "Mismatch", "Sex", "key", "mismatches", "read_sex"]
+__all__ = ["Identity", "Mismatch", "Sex", "key", "mismatches", "of_note", "read_sex"]
