@@ -11,7 +11,6 @@ from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
 
 from clinimm.errors import UnsupportedInput
-from clinimm.io.dicom_codecs import check_syntax
 from clinimm.io.dicom_facts import latest, read_facts, read_flags
 from clinimm.io.dicom_geometry import Plane, frame_groups, orientation, read_planes
 from clinimm.io.dicom_header import Instance, damage_is_named, open_instance, whole
@@ -51,7 +50,7 @@ def _open_all(files: Sequence[tuple[Path, bytes]], limits: Limits, *, skip_no_im
     pieces, refusal = [], None
     for path, data in files:
         try:
-            pieces.append(_open(path.name, data, limits))
+            pieces.append(open_piece(path.name, data, limits))
         except UnsupportedInput as error:
             if not (skip_no_images and error.code == "not_an_image"):
                 raise
@@ -61,10 +60,10 @@ def _open_all(files: Sequence[tuple[Path, bytes]], limits: Limits, *, skip_no_im
     return pieces
 
 
-def _open(where: str, data: bytes, limits: Limits) -> Piece:
+def open_piece(where: str, data: bytes, limits: Limits) -> Piece:
+    """One file's header, with all checked that can be before decoding. Raises as read_dicom does."""
     with damage_is_named("unreadable_header", "its header cannot be used", where):
         instance = open_instance(data, where, limits)
-        check_syntax(instance)
         layout = check_layout(instance, limits)
         groups = frame_groups(instance.header, layout.frames)
         planes = read_planes(instance, groups)

@@ -18,9 +18,9 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 from rle.rle import decode_segment  # type: ignore[import-not-found]
 
-from clinimm.errors import DamagedInput, UnsupportedInput
+from clinimm.errors import DamagedInput
 from clinimm.io.codestream import Codestream, is_cut_off, read_codestream
-from clinimm.io.dicom_header import Instance, named_uid
+from clinimm.io.dicom_header import Instance
 from clinimm.io.dicom_layout import Layout
 from clinimm.io.inflate import RAW, inflate
 from clinimm.io.shrink import last_halving
@@ -34,27 +34,30 @@ MOST_PRECISE = 12  # bits of a lossy JPEG (ISO/IEC 10918-1, processes 2 and 4)
 RLE_MOST = 64  # a run of 128 equal bytes takes two
 
 
-def check_syntax(instance: Instance) -> None:
-    """Raises UnsupportedInput `unsupported_transfer_syntax`, by name, where there is no decoder."""
-    if instance.encapsulated and instance.syntax not in DECODERS:
-        name = named_uid(str(instance.syntax)) or "an unregistered one"
-        raise UnsupportedInput("unsupported_transfer_syntax", f"no decoder for {name}", where=instance.where)
-
-
 def decode_frame(frame: bytes, instance: Instance, layout: Layout, halvings: int = 0) -> tuple[Frame, str]:
     """The samples as stored, and the photometric interpretation they came out in. Gray JPEG 2000 is not decoded to its
     finest levels where both sides are to be halved `halvings` times anyway, and comes out float and that much smaller.
 
     Raises DamagedInput where the frame is not what was declared."""
-    is_stream = instance.syntax not in (RLE, DEFLATED_FRAMES)
-    if is_stream and is_cut_off(frame):
-        raise DamagedInput("truncated_pixels", "its compressed frame ends too early", where=instance.where)
-    stream = read_codestream(frame) if is_stream else None
-    if stream is not None and (stream.rows, stream.columns) != (layout.rows, layout.columns):
-        raise DamagedInput("size_mismatch", "its compressed frame has another size than declared", where=instance.where)
+    stream = check_frame(frame, instance, layout)
     if stream is not None and halvings > 1 and _may_halve(stream, instance, layout, halvings):
         return _halved(frame, stream, layout, halvings), layout.photometric
     return DECODERS[instance.syntax](frame, instance, layout)
+
+
+def check_frame(frame: bytes, instance: Instance, layout: Layout) -> Codestream | None:
+    """What the frame says of itself, where it says so. Raises DamagedInput where it ends too early or has another size
+    than the header declares; nothing is decoded."""
+    if instance.syntax == RLE and layout.frame_bits // 8 > RLE_MOST * len(frame):
+        raise DamagedInput("truncated_pixels", "its run-length bytes cannot fill the picture", where=instance.where)
+    if instance.syntax in (RLE, DEFLATED_FRAMES):
+        return None
+    if is_cut_off(frame):
+        raise DamagedInput("truncated_pixels", "its compressed frame ends too early", where=instance.where)
+    stream = read_codestream(frame)
+    if stream is not None and (stream.rows, stream.columns) != (layout.rows, layout.columns):
+        raise DamagedInput("size_mismatch", "its compressed frame has another size than declared", where=instance.where)
+    return stream
 
 
 def _may_halve(stream: Codestream, instance: Instance, layout: Layout, halvings: int) -> bool:
@@ -106,8 +109,6 @@ def _options(layout: Layout) -> dict[str, Any]:
 
 
 def _rle(frame: bytes, instance: Instance, layout: Layout) -> tuple[Frame, str]:
-    if layout.frame_bits // 8 > RLE_MOST * len(frame):
-        raise DamagedInput("truncated_pixels", "its run-length bytes cannot fill the picture", where=instance.where)
     if layout.allocated > 1:
         return _with_plugin("pylibjpeg")(frame, instance, layout)
     packed = np.frombuffer(decode_segment(frame[64:]), np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from clinimm.io.dicom_geometry import Plane
-from clinimm.io.dicom_header import Instance, code_text, named_uid, uid_text
+from clinimm.io.dicom_header import Instance, bad_uids, code_text, named_uid, uid_text
 from clinimm.io.dicom_layout import Layout
 
 MOMENTS = (
@@ -70,10 +70,7 @@ def read_flags(instance: Instance, layout: Layout) -> tuple[str, ...]:
     asked = (
         ("burned_in_annotation", code_text(header, "BurnedInAnnotation") == "YES"),
         ("for_processing", code_text(header, "PresentationIntentType") == "FOR PROCESSING"),
-        (
-            "bad_uid",
-            any(header.get(key) and not uid_text(header, key) for key in ("SOPInstanceUID", "SeriesInstanceUID")),
-        ),
+        ("bad_uid", bool(bad_uids(header))),
     )
     return instance.flags + layout.flags + tuple(code for code, holds in asked if holds)
 

@@ -8,7 +8,6 @@ from io import BytesIO
 from math import isfinite
 from typing import Any
 
-from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -23,13 +22,20 @@ from pydicom.uid import (
 
 from clinimm.errors import DamagedInput, InputError, UnsupportedInput
 from clinimm.io.dicom_structure import PIXEL_TAGS, PixelElement, Walk
+from clinimm.io.dicom_text import are_known, declared_charsets
 from clinimm.io.inflate import RAW, inflate
 from clinimm.io.scan_types import Limits
+from clinimm.io.transfer_syntaxes import NATIVE, SUPPORTED
 
-NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 PREAMBLE, MAGIC = 128, b"DICM"
-UID_FORM = re.compile(r"[0-9.]{1,64}")
-NO_IMAGE_CLASSES = {"1.2.840.10008.1.3.10": "Media Storage Directory (DICOMDIR)"}
+UID_FORM = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
+UIDS = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
+DIRECTORY = {"1.2.840.10008.1.3.10": "Media Storage Directory (DICOMDIR)"}
+# Encapsulated PDF, CDA, STL, OBJ and MTL, and video of endoscopes, microscopes and cameras (PS3.4 B.5).
+CARRIERS = frozenset(
+    [f"1.2.840.10008.5.1.4.1.1.104.{n}" for n in range(1, 6)]
+    + [f"1.2.840.10008.5.1.4.1.1.77.1.{n}.1" for n in (1, 2, 4)]
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,10 @@ def looks_like_dicom(data: bytes) -> bool:
 
 
 def open_instance(data: bytes, where: str, limits: Limits) -> Instance:
-    """The header of a DICOM file. Raises DamagedInput, or UnsupportedInput `not_an_image` where it holds no pixels."""
+    """The header of a DICOM file.
+
+    Raises DamagedInput, UnsupportedInput `unsupported_transfer_syntax`, or UnsupportedInput `not_an_image` where it
+    holds no pixels, or carries a document or a video, with or without pixels beside."""
     marked = data[PREAMBLE : PREAMBLE + 4] == MAGIC
     meta, start = _read_meta(data, PREAMBLE + 4 if marked else 0)
     flags: tuple[str, ...] = () if marked else ("headerless_dicom",)
@@ -80,7 +89,7 @@ def open_instance(data: bytes, where: str, limits: Limits) -> Instance:
     if not syntax:
         flags += ("transfer_syntax_assumed",)
         syntax = _guess_syntax(data, start)
-    uid = UID(syntax)
+    uid = _supported(syntax, where)
     body = data
     if uid == DeflatedExplicitVRLittleEndian:
         body, start = inflate(memoryview(data)[start:], RAW, limits.inflated_bytes, where), 0
@@ -91,8 +100,8 @@ def open_instance(data: bytes, where: str, limits: Limits) -> Instance:
     stream.seek(start)
     header = read_dataset(stream, implicit, little, stop_when=_at_pixels)
     header.set_original_encoding(implicit, little)
-    if pixels is None:
-        raise UnsupportedInput("not_an_image", f"holds no pixels: {_class_name(header, meta)}", where=where)
+    if pixels is None or _carries_other(header, meta):
+        raise UnsupportedInput("not_an_image", f"holds no image: {_class_name(header, meta)}", where=where)
     return Instance(header, uid, body, little, pixels, where, flags + _charset_flags(header))
 
 
@@ -133,15 +142,27 @@ def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag in PIXEL_TAGS
 
 
+def _supported(syntax: str, where: str) -> UID:
+    """Raises UnsupportedInput `unsupported_transfer_syntax`, by name, before anything is read in that syntax."""
+    if syntax not in SUPPORTED:
+        name = named_uid(syntax) or "an unregistered one"
+        raise UnsupportedInput("unsupported_transfer_syntax", f"no decoder for {name}", where=where)
+    return UID(syntax)
+
+
+def _carries_other(header: Dataset, meta: Dataset) -> bool:
+    """A document or a video, whichever of the two places that name the class says so."""
+    classes = {_text(header, "SOPClassUID"), _text(meta, "MediaStorageSOPClassUID")}
+    return bool(classes & CARRIERS) or "EncapsulatedDocument" in header
+
+
 def _class_name(header: Dataset, meta: Dataset) -> str:
     uid = _text(header, "SOPClassUID") or _text(meta, "MediaStorageSOPClassUID")
-    return NO_IMAGE_CLASSES.get(uid) or named_uid(uid) or "no SOP class given"
+    return DIRECTORY.get(uid) or named_uid(uid) or "no SOP class given"
 
 
 def _charset_flags(header: Dataset) -> tuple[str, ...]:
-    charsets = header.get("SpecificCharacterSet") or ""
-    names = [charsets] if isinstance(charsets, str) else list(charsets)
-    return () if all(name in python_encoding for name in names) else ("charset_fallback",)
+    return () if are_known(declared_charsets(header)) else ("charset_fallback",)
 
 
 def named_uid(value: str) -> str:
@@ -165,6 +186,11 @@ def uid_text(dataset: Dataset, keyword: str) -> str | None:
     """A UID; None where absent or not of a UID's form, as with a path."""
     value = _text(dataset, keyword)
     return value if UID_FORM.fullmatch(value) else None
+
+
+def bad_uids(dataset: Dataset) -> list[str]:
+    """The keywords of identifiers that are there and have not a UID's form."""
+    return [keyword for keyword in UIDS if _text(dataset, keyword) and uid_text(dataset, keyword) is None]
 
 
 def whole(dataset: Dataset, keyword: str, where: str, default: int | None = None) -> int:

@@ -8,8 +8,8 @@ from jaxtyping import Float32, Shaped
 from pydicom.encaps import generate_frames
 
 from clinimm.errors import DamagedInput
-from clinimm.io.dicom_codecs import Frame, decode_frame
-from clinimm.io.dicom_header import Instance
+from clinimm.io.dicom_codecs import Frame, check_frame, decode_frame
+from clinimm.io.dicom_header import Instance, damage_is_named
 from clinimm.io.dicom_layout import Layout
 
 LUMA = (0.299, 0.587, 0.114)
@@ -25,14 +25,29 @@ def stored_frames(instance: Instance, layout: Layout, halvings: int) -> Iterator
         yield clean if clean.ndim == 2 else _luminance(clean, photometric)
 
 
+def check_frames(instance: Instance, layout: Layout) -> None:
+    """Look at every compressed frame without decoding it. Raises DamagedInput where frames are missing, end too early
+    or are of another size, with the codes that decoding them would give."""
+    if instance.encapsulated:
+        with damage_is_named("undecodable_pixels", "its pixels are not in frames", instance.where):
+            for frame in _packed_frames(instance, layout):
+                check_frame(frame, instance, layout)
+
+
 def _compressed(instance: Instance, layout: Layout, halvings: int) -> Iterator[tuple[Frame, str]]:
+    for frame in _packed_frames(instance, layout):
+        yield decode_frame(frame, instance, layout, halvings)
+
+
+def _packed_frames(instance: Instance, layout: Layout) -> Iterator[bytes]:
+    """The bytes of as many frames as are declared. Raises DamagedInput where there are fewer."""
     stream = BytesIO(instance.body)
     stream.seek(instance.pixels.start)
     table = instance.header.get("ExtendedOffsetTable"), instance.header.get("ExtendedOffsetTableLengths")
     offsets = (table[0], table[1]) if table[0] and table[1] else None
     found = 0
     for frame in generate_frames(stream, number_of_frames=layout.frames, extended_offsets=offsets):
-        yield decode_frame(frame, instance, layout, halvings)
+        yield frame
         found += 1
         if found == layout.frames:
             return

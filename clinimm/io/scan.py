@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from stat import S_ISREG
 
-from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
+from clinimm.errors import InputError, ResourceLimit, UnsupportedInput
+from clinimm.io.bounded import read_bounded
 from clinimm.io.dicom import read_dicom
 from clinimm.io.dicom_header import looks_like_dicom
 from clinimm.io.pictures import read_picture
@@ -82,24 +82,9 @@ def _read_files(paths: Sequence[Path], limits: Limits) -> list[File]:
         raise ResourceLimit("too_many_files", f"holds {len(files)} files, the limit is {limits.files}")
     contents, room = [], limits.total_bytes
     for file in files:
-        contents.append((file, _read_bytes(file, min(room, limits.file_bytes))))
+        contents.append((file, read_bounded(file, min(room, limits.file_bytes))))
         room -= len(contents[-1][1])
     return contents
-
-
-def _read_bytes(file: Path, most: int) -> bytes:
-    """The file's bytes, never more than `most`, even of one that grows. A pipe or device is refused, not waited for."""
-    try:
-        status = file.stat()
-        if not S_ISREG(status.st_mode):
-            raise DamagedInput("unreadable_file", "is no regular file", where=file.name)
-        with file.open("rb") as stream:
-            data = stream.read(min(status.st_size, most) + 1)
-    except OSError as error:
-        raise DamagedInput("unreadable_file", f"cannot be read ({type(error).__name__})", where=file.name) from None
-    if len(data) > most:
-        raise ResourceLimit("file_too_large", f"is over the {most} bytes that are left", where=file.name)
-    return data
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import os
 import resource
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
     UID,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -26,16 +28,25 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from clinimm.errors import InputError
+from clinimm.errors import DamagedInput, InputError
+from clinimm.io.dicom_inspection import inspect_dicom
 from clinimm.io.scan import Limits, read_scan
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 
 
-def refusal(path: Path, limits: Limits | None = None) -> InputError:
+def refusal(path: Path, limits: Limits | None = None, *, at_the_door: str | None = "the same") -> InputError:
+    """Of reading. The door, which decodes nothing, refuses by the same code unless told otherwise; None lets it in."""
     with pytest.raises(InputError) as caught:
         read_scan([path], limits=limits)
     assert "CANARY" not in str(caught.value)
+    if at_the_door is None:
+        inspect_dicom(path, limits or Limits())
+        return caught.value
+    with pytest.raises(InputError) as turned_away:
+        inspect_dicom(path, limits or Limits())
+    assert "CANARY" not in str(turned_away.value)
+    assert turned_away.value.code == (caught.value.code if at_the_door == "the same" else at_the_door)
     return caught.value
 
 
@@ -97,6 +108,27 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     error = refusal(save(report, tmp_path / "report"))
     assert error.code == "not_an_image"
     assert "Basic Text SR Storage" in error.what
+
+
+@pytest.mark.parametrize("named_in", ["data set", "file meta", "document"])
+def test_a_document_or_video_beside_pixels_is_no_image(tmp_path: Path, named_in: str) -> None:
+    made = dataset(PIXELS, SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1" if named_in == "data set" else CTImageStorage)
+    if named_in == "document":
+        made.add_new(0x00420011, "OB", b"%PDF-1.4 CANARY.")
+    path = save(made, tmp_path / "film")
+    if named_in == "file meta":
+        made.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
+        made.save_as(path)
+    assert refusal(path).code == "not_an_image"
+
+
+@pytest.mark.parametrize("offsets", [(0, 1 << 20), (1 << 20, 1 << 20)])
+def test_offsets_that_lead_to_no_frame_are_refused(tmp_path: Path, offsets: tuple[int, int]) -> None:
+    path = write(tmp_path / "cine", np.stack([PIXELS] * 2), RLELossless, NumberOfFrames=2)
+    data = path.read_bytes()
+    table = data.index(b"\xfe\xff\x00\xe0\x08\0\0\0") + 8
+    path.write_bytes(data[:table] + b"".join(at.to_bytes(4, "little") for at in offsets) + data[table + 8 :])
+    assert refusal(path).code in ("truncated_pixels", "undecodable_pixels")
 
 
 def test_an_allocation_bomb_costs_nothing(tmp_path: Path) -> None:
@@ -179,6 +211,10 @@ def test_a_path_for_a_uid_is_never_passed_on(tmp_path: Path) -> None:
     assert scan.facts["sop_instance_uid"] is None
     assert "bad_uid" in scan.flags
     assert "evil" not in str(scan)
+    with pytest.raises(DamagedInput) as turned_away:
+        inspect_dicom(path, Limits())
+    assert turned_away.value.code == "bad_uid"
+    assert "evil" not in str(turned_away.value)
 
 
 def test_a_frame_of_another_size_than_declared_is_refused(tmp_path: Path) -> None:
@@ -199,7 +235,7 @@ def test_missing_frames_are_refused(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "thing.dcm"
     path.write_bytes(content)
-    assert refusal(path).code in ("unknown_format", "bad_deflate")
+    assert refusal(path, at_the_door="unknown_format").code in ("unknown_format", "bad_deflate")
 
 
 def test_pipes_and_missing_files_are_refused_without_waiting(tmp_path: Path) -> None:
@@ -222,14 +258,26 @@ def test_random_damage_is_refused_or_read_but_never_crashes(sound_film: Path, da
         content[data.draw(st.integers(132, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = sound_film.with_name("damaged")
     path.write_bytes(content)
+    limits = Limits(frame_pixels=1 << 16, voxels=1 << 18)
+    turned_away = code_of(lambda: inspect_dicom(path, limits))
     try:
-        scan = read_scan([path], limits=Limits(frame_pixels=1 << 16, voxels=1 << 18))
+        scan = read_scan([path], limits=limits)
     except InputError as error:
-        assert error.code  # noqa: PT017
+        # What the door lets in may only fail in decoding, or as a volume.
+        assert turned_away == error.code or turned_away in ("bad_uid", None)  # noqa: PT017
     else:
+        assert turned_away in (None, "bad_uid")
         assert np.isfinite(scan.pixels).all()
         assert scan.pixels.min() >= 0
         assert scan.pixels.max() <= 1
+
+
+def code_of(work: Callable[[], object]) -> str | None:
+    try:
+        work()
+    except InputError as error:
+        return error.code
+    return None
 
 
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, RLELossless])
@@ -241,7 +289,9 @@ def test_a_compressed_frame_that_ends_early_is_refused_at_once(tmp_path: Path, s
     (frame,) = generate_frames(made.PixelData, number_of_frames=1)
     path = save(encapsulated(made, [frame[: int(kept * len(frame)) // 2 * 2]]), tmp_path / "cut", syntax)
     start = time.perf_counter()
-    assert refusal(path).code in ("truncated_pixels", "undecodable_pixels")
+    # A run-length frame ends without a mark: only decoding tells that it is short.
+    door = None if syntax == RLELossless else "the same"
+    assert refusal(path, at_the_door=door).code in ("truncated_pixels", "undecodable_pixels")
     assert time.perf_counter() - start < 2
 
 
@@ -250,4 +300,4 @@ def test_run_length_bytes_that_overflow_the_picture_are_refused(tmp_path: Path) 
     segment = b"\x81\x07" * 4
     header = b"".join(n.to_bytes(4, "little") for n in (2, 64, 64 + len(segment))).ljust(64, b"\0")
     made = encapsulated(dataset(PIXELS), [header + segment * 2])
-    assert refusal(save(made, tmp_path / "film", RLELossless)).code == "undecodable_pixels"
+    assert refusal(save(made, tmp_path / "film", RLELossless), at_the_door=None).code == "undecodable_pixels"

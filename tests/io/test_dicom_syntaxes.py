@@ -17,7 +17,11 @@ from pydicom.uid import (
 )
 
 from clinimm.errors import UnsupportedInput
-from clinimm.io.scan import read_scan
+from clinimm.io.dicom_codecs import DECODERS
+from clinimm.io.dicom_inspection import inspect_dicom
+from clinimm.io.inspection import failure_reason
+from clinimm.io.scan import Limits, read_scan
+from clinimm.io.transfer_syntaxes import COMPRESSED, SUPPORTED
 
 
 def smooth(rows: int = 64, columns: int = 48, most: int = 4095) -> np.ndarray:
@@ -33,6 +37,9 @@ def test_lossless_syntaxes_give_back_every_pixel(tmp_path: Path, syntax: UID, si
     scan = read_scan([path], (1000.0, 4096.0))
     np.testing.assert_allclose(scan.pixels, np.clip((pixels - 999.5) / 4095 + 0.5, 0, 1), atol=1e-6)
     assert str(syntax) in scan.facts["transfer_syntax"]
+    seen = inspect_dicom(path, Limits())
+    assert (seen.transfer_syntax, seen.rows, seen.columns, seen.frames) == (syntax, 64, 48, 1)
+    assert seen.flags == ()
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda uid: uid.name)
@@ -76,6 +83,15 @@ def test_syntaxes_without_a_decoder_are_refused_by_name(tmp_path: Path, uid: str
     with pytest.raises(UnsupportedInput, match=uid) as refusal:
         read_scan([save(made, tmp_path / "video", UID(uid))])
     assert refusal.value.code == "unsupported_transfer_syntax"
+    with pytest.raises(UnsupportedInput) as turned_away:
+        inspect_dicom(tmp_path / "video", Limits())
+    assert turned_away.value.code == "unsupported_transfer_syntax"
+    assert failure_reason(turned_away.value) == 0xC122
+
+
+def test_every_compressed_syntax_of_the_table_has_a_decoder() -> None:
+    assert set(DECODERS) == set(COMPRESSED)
+    assert set(LOSSLESS) | {JPEGBaseline8Bit, JPEGExtended12Bit} <= set(SUPPORTED)
 
 
 def test_one_bit_frames_need_not_start_at_a_byte(tmp_path: Path) -> None:
