@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
+from clinimm.io.inspection import Inspection, recorded
 from clinimm.io.scan_types import Limits, Orientation, Scan, WindowChoice
 
 LENGTHS = Struct("<IQ")
 FAILURES = {error.__name__: error for error in (InputError, UnsupportedInput, DamagedInput, ResourceLimit)}
 START_SECONDS = 60.0
 HEADER_BYTES = 1 << 24
+BATCH = 64  # files inspected in one round trip; then others have their turn
 # Secrets live in the environment; a decoder needs none of it but where Python finds its modules.
 KEPT_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
 
@@ -71,7 +73,8 @@ class Child:
                 cwd="/",
             )
         try:
-            self.abilities, _ = self._exchange(asdict(confinement), START_SECONDS)
+            self._tell(asdict(confinement), START_SECONDS)
+            self.abilities: dict[str, bool] = self._hear(START_SECONDS)[0]["abilities"]
         except BaseException:
             self.end()
             raise
@@ -79,7 +82,15 @@ class Child:
     def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytearray]:
         """The answer and its pixels. Raises ChildLostError; the child is then of no more use."""
         self.reads += 1
-        return self._exchange(request, seconds)
+        self._tell(request, seconds)
+        return self._hear(seconds)
+
+    def ask_each(self, request: dict[str, Any], seconds: Sequence[float]) -> Iterator[dict[str, Any]]:
+        """An answer for each of so many inputs, one after the other. Raises ChildLostError as `ask` does."""
+        self._tell(request, seconds[0])
+        for one in seconds:
+            self.reads += 1
+            yield self._hear(one)[0]
 
     def end(self) -> None:
         """Kill the process, unless it is that of the one we were forked from; then only let go of the socket."""
@@ -88,16 +99,21 @@ class Child:
             self.process.wait()
         self.socket.close()
 
-    def _exchange(self, message: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytearray]:
-        deadline = time.monotonic() + seconds
+    def _tell(self, message: dict[str, Any], seconds: float) -> None:
         try:
             self.socket.settimeout(seconds)
             self.socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise ChildLostError from error
+
+    def _hear(self, seconds: float) -> tuple[dict[str, Any], bytearray]:
+        deadline = time.monotonic() + seconds
+        try:
             header_bytes, pixel_bytes = LENGTHS.unpack(self._exactly(LENGTHS.size, deadline))
             if header_bytes > HEADER_BYTES or pixel_bytes > 4 * Limits().voxels:
                 raise ChildLostError
             return json.loads(self._exactly(header_bytes, deadline)), self._exactly(pixel_bytes, deadline)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ChildLostError from error
 
     def _exactly(self, count: int, deadline: float) -> bytearray:
@@ -131,21 +147,56 @@ class Sandbox:
     def read(self, paths: Sequence[Path], window: WindowChoice = "voi", *, at_least: int | None = None) -> Scan:
         """The scan in `paths`. Raises InputError as read_scan does, and ResourceLimit `decode_resource_limit` where
         reading took more memory or time than allowed, or killed its process."""
-        seconds = self.confinement.seconds + self.confinement.seconds_per_megabyte * _megabytes(paths)
+        seconds = self._seconds(paths)
         request = {"paths": [os.path.abspath(path) for path in paths], "window": window, "at_least": at_least}
         where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         try:
             with self._child() as child:
                 answer, pixels = child.ask({**request, "seconds": seconds}, seconds)
         except ChildLostError:
-            raise ResourceLimit(
-                "decode_resource_limit", "its decoder died, hung or took too much memory", where=where
-            ) from None
+            raise _lost(where) from None
         if "failed" in answer:
-            raise FAILURES[answer["failed"]](
-                answer["code"], answer["what"], where=answer.get("where") or where, mend=answer.get("mend", "")
-            )
+            raise _refusal(answer, where)
         return _scan(answer, pixels)
+
+    def inspect(self, path: Path) -> Inspection:
+        """What a door must know of the DICOM file at `path`; this process does not open it, and no pixel is decoded.
+
+        Raises InputError as `read` does, `bad_uid` for an identifier that is no UID, `unknown_format` for a file that
+        is not DICOM."""
+        (found,) = self.inspect_all([path])
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def inspect_all(self, paths: Sequence[Path]) -> list[Inspection | InputError]:
+        """`inspect` of each file in turn, at one round trip for many; its refusal where it has one. A file that kills
+        the child is refused by `decode_resource_limit`, and those after it go to a fresh child."""
+        found: list[Inspection | InputError] = []
+        while len(found) < len(paths):
+            found += self._inspect_some(paths[len(found) : len(found) + BATCH])
+        return found
+
+    def _inspect_some(self, paths: Sequence[Path]) -> list[Inspection | InputError]:
+        """Of the first files, up to and with the one that ended the child."""
+        seconds = [self._seconds([path]) for path in paths]
+        request = {"inspect": [os.path.abspath(path) for path in paths], "seconds": seconds}
+        found: list[Inspection | InputError] = []
+        try:
+            with self._child() as child:
+                for path, answer in zip(paths, child.ask_each(request, seconds), strict=True):
+                    found.append(_inspection(answer, path.name))
+        except ChildLostError:
+            found.append(_lost(paths[len(found)].name))
+        return found
+
+    def abilities(self) -> dict[str, bool]:
+        """What a child can do in spite of its walls: see sandbox_walls.raise_walls."""
+        with self._child() as child:
+            return child.abilities
+
+    def _seconds(self, paths: Sequence[Path]) -> float:
+        return self.confinement.seconds + self.confinement.seconds_per_megabyte * _megabytes(paths)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -208,6 +259,24 @@ def _megabytes(paths: Sequence[Path]) -> float:
     """Of the files that there are; what cannot be read is the child's to say."""
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def _lost(where: str) -> ResourceLimit:
+    return ResourceLimit("decode_resource_limit", "its decoder died, hung or took too much memory", where=where)
+
+
+def _refusal(answer: dict[str, Any], where: str) -> InputError:
+    return FAILURES[answer["failed"]](
+        answer["code"], answer["what"], where=answer.get("where") or where, mend=answer.get("mend", "")
+    )
+
+
+def _inspection(answer: dict[str, Any], where: str) -> Inspection | InputError:
+    """Raises ChildLostError for an answer that is neither."""
+    try:
+        return _refusal(answer, where) if "failed" in answer else recorded(answer)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChildLostError from error
 
 
 def _remade(confinement: Confinement, processes: int) -> Sandbox:

@@ -181,6 +181,14 @@ def test_a_child_has_no_secrets_no_files_to_write_and_no_core(film: Path) -> Non
     assert "nibabel" not in modules
 
 
+def test_a_child_tells_what_it_can_still_do() -> None:
+    """As a process does that raises the same walls here: containers may forbid one."""
+    code = "from clinimm.io.sandbox_walls import raise_walls; print(raise_walls(1 << 30))"
+    here = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    with Sandbox() as sandbox:
+        assert str(sandbox.abilities()) == here.strip()
+
+
 def test_a_forked_process_reads_with_children_of_its_own(film: Path) -> None:
     with Sandbox() as sandbox:
         sandbox.read([film])
