@@ -4,9 +4,18 @@ import re
 import unicodedata
 from collections import Counter
 from itertools import product
+from typing import NamedTuple
 
-Spelling = tuple[str, tuple[str, ...]]
-"""A script, and a name's words in it; its characters where the script does not part words."""
+
+class Spelling(NamedTuple):
+    """One way to write a name: its `words` in one `script` (its characters where the script does not part words), which
+    of them are `particles`, and which are `given` names where commas or carets tell that."""
+
+    script: str
+    words: tuple[str, ...]
+    particles: tuple[str, ...]
+    given: tuple[str, ...]
+
 
 _TITLES = frozenset(
     (
@@ -30,6 +39,7 @@ _NOBODY = frozenset(
 )
 _NO_NAME = frozenset(("patient", "patientin", "name", "none", "null", "nil", "na", "n", "a", "test", "not", "given"))
 
+_COMPONENTS = re.compile("[,^]")
 _GROUPS = re.compile("[=~]")  # DICOM's component groups, HL7's repetitions: the same name once more
 _APOSTROPHES = re.compile("['\u2019\u2018\u02bc`\u00b4]")
 # Accents, and the points of Arabic and Hebrew; not the voicing marks of kana, which tell names apart.
@@ -52,14 +62,22 @@ def spellings(name: str) -> tuple[Spelling, ...]:
 
 
 def _of_group(group: str) -> list[Spelling]:
-    words = _words(group)
-    if not words or _NOBODY.intersection(words) or _NO_NAME.issuperset(words):
+    parts = [_words(part) for part in _COMPONENTS.split(group)]
+    every = {word for words in parts for word in words}
+    if not every or _NOBODY & every or every <= _NO_NAME:
         return []
-    by_script: dict[str, list[str]] = {}
-    for word in [word for word in words if word not in _TITLES] or words:
-        for part in word if _script(word) in _UNSPACED else [word]:
-            by_script.setdefault(_script(part), []).append(_folded(part))
-    return [(script, tuple(parts)) for script, parts in by_script.items()]
+    named = every - _TITLES or every
+    found: dict[str, tuple[list[str], list[str], list[str]]] = {}
+    for component, words in enumerate([word for word in words if word in named] for words in parts):
+        for place, word in enumerate(words):
+            # A particle belongs to a name that follows; Le, Van and Do can be all there is of one.
+            particle = word in _PARTICLES and any(later not in _PARTICLES for later in words[place + 1 :])
+            for piece in word if _script(word) in _UNSPACED else [word]:
+                whole, particles, given = found.setdefault(_script(piece), ([], [], []))
+                whole.append(_folded(piece))
+                particles += [_folded(piece)] * particle
+                given += [_folded(piece)] * (component > 0 and not particle)
+    return [Spelling(script, *map(tuple, kinds)) for script, kinds in found.items()]
 
 
 def _words(text: str) -> list[str]:
@@ -84,19 +102,28 @@ def contradict(a: tuple[Spelling, ...], b: tuple[Spelling, ...]) -> bool:
 
     Two spellings agree if they share two words, or the only word that one of them has. So a middle name, an initial, a
     title or a second surname more or less does not matter, nor does the order; one other surname or one other given
-    name does. Where words are not parted (Han, kana, Hangul), all characters of the shorter must be in the longer."""
-    alike = [(script, ours, theirs) for (script, ours), (other, theirs) in product(a, b) if script == other]
+    name does. Where commas or carets show which names are given, one of these must be shared, lest two surnames do.
+    Where words are not parted (Han, kana, Hangul), all characters of the shorter must be in the longer."""
+    alike = [(ours, theirs) for ours, theirs in product(a, b) if ours.script == theirs.script]
     return bool(alike) and not any(_agree(*pair) for pair in alike)
 
 
-def _agree(script: str, a: tuple[str, ...], b: tuple[str, ...]) -> bool:
-    if script in _UNSPACED:
-        return (Counter(a) & Counter(b)).total() == min(len(a), len(b))
-    ours, theirs = _joined(a, b), _joined(b, a)
-    names = tuple(tuple(word for word in words if word not in _PARTICLES) for words in (ours, theirs))
-    if min(map(len, names)) >= 2:  # a shared "de la" is no shared name; but Le, Van and Do can be all there is
-        ours, theirs = names
-    return _shared(ours, theirs) >= min(2, len(ours), len(theirs))
+def _agree(a: Spelling, b: Spelling) -> bool:
+    if a.script in _UNSPACED:
+        return (Counter(a.words) & Counter(b.words)).total() == min(len(a.words), len(b.words))
+    ours, theirs = _joined(a.words, b.words), _joined(b.words, a.words)
+    fewest = min(sum(word not in a.particles for word in ours), sum(word not in b.particles for word in theirs))
+    both = {*a.particles} & {*b.particles}  # a shared "de la" is no shared name
+    ours, theirs = (tuple(word for word in words if word not in both) for words in (ours, theirs))
+    shared = _shared(ours, theirs)
+    if shared < min(len(ours), len(theirs)) and not (_has_one(theirs, a.given) and _has_one(ours, b.given)):
+        return False
+    return shared >= min(2, fewest)
+
+
+def _has_one(words: tuple[str, ...], given: tuple[str, ...]) -> bool:
+    """Whether one of the `given` names is among `words`; true where none is known."""
+    return not given or _shared(words, _joined(given, words)) > 0
 
 
 def _joined(words: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

@@ -57,6 +57,12 @@ def test_order_and_more_words_are_no_contradiction(words: list[str], chance: obj
         ("de la Cruz, Juan", "Juan Delacruz"),
         ("van den Berg^Piet", "Berg, P. van den"),
         ("Le Thi Hoa", "Hoa Le"),
+        ("Le^Michael^Piet", "Le-Garcia, Michael"),
+        ("Tran^Van", "Van Quang Tran"),
+        ("Tran^Van", "V. Tran"),
+        ("García López^María", "GARCIA LOPEZ"),
+        ("María^García López", "García López^María"),  # in the wrong fields
+        ("Dupont^Jean^Pierre", "Jeanpierre Marie Dupont"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "山田太郎"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "ヤマダ タロウ"),
         ("Yamada^Tarou", "山田^太郎"),  # no script in common: not comparable
@@ -88,6 +94,9 @@ def test_one_person_in_two_spellings(ours: str, theirs: str) -> None:
         ("de la Cruz^Juan", "de la Vega^Pedro"),
         ("van den Berg^Piet", "van den Bos^Klaas"),
         ("Le Hoa", "Le Lan"),
+        ("Le^Hoa", "Tran^Hoa"),
+        ("García López^María", "García López^Lucía"),
+        ("García López^María", "Lucía García López"),
         ("Wang^Wei=王^伟", "李^娜"),
         ("王伟", "王芳"),
         ("やまだ^たろう", "やまた^たろお"),
