@@ -1,10 +1,11 @@
-"""Laboratory values: from the unit they were reported in to the unit the model sees, or refused by name.
+"""A panel of laboratory values: from the units they were reported in to those the model sees, or refused by name.
 
 Nothing is guessed: a value whose unit is missing, unknown or of another quantity is left out and flagged."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Real
 
 import numpy as np
@@ -12,10 +13,10 @@ from jaxtyping import Float64
 
 from clinimm.errors import ConfigError, InputError
 from clinimm.io import ucum
-from clinimm.io.unit_spellings import ALIASES
+from clinimm.io.lab_reading import Reading, declared, match, read
 from clinimm.types import Analyte, Measurement
 
-_SAME = 1e-9  # relative: what two conversions of one value may differ by
+SAME = 1e-9  # relative: what two conversions of one value may differ by
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,20 @@ class LabPanel:
 
 
 def canonical(measurements: Sequence[Measurement], analytes: Sequence[Analyte]) -> LabPanel:
-    """The panel that the measurements make.
+    """The panel that the measurements make, each read as `lab_reading.read` reads it for the service too.
 
     A flag tells of each `unit_alias`, and of each value that was left out: `unit_missing`, `unit_unknown`,
-    `unit_incompatible` (so is mass for substance: that needs a molar mass), `not_a_number`, `implausible_lab` (outside
-    `Analyte.plausible`), `conflicting_lab` (two values of one analyte: neither is used) or `unused_input` (no such
-    analyte). Raises ConfigError if the unit of an analyte is not UCUM."""
-    known = {analyte.name for analyte in analytes}
-    flags = [f"unused_input:{m.name}" for m in measurements if m.name not in known]
-    values = [_value([m for m in measurements if m.name == analyte.name], analyte, flags) for analyte in analytes]
+    `unit_incompatible`, `not_a_number`, `suspected_unit_error`, `implausible_lab`, `conflicting_lab` (two values of one
+    analyte: neither is used) or `unused_input` (no such analyte). Raises ConfigError if the unit of an analyte is not
+    UCUM."""
+    meant = [match(m.name, analytes, unit=m.unit) for m in measurements]
+    flags = [f"unused_input:{m.name}" for m, analyte in zip(measurements, meant, strict=True) if analyte is None]
+    values = []
+    for analyte in analytes:
+        readings = [_reading(m, analyte) for m, a in zip(measurements, meant, strict=True) if a == analyte]
+        value, found = _settled(readings)
+        values.append(value)
+        flags += [f"{code}:{analyte.name}" for code in found]
     return LabPanel(np.array(values, dtype=np.float64), tuple(dict.fromkeys(flags)))
 
 
@@ -47,54 +53,31 @@ def check_units(analytes: Sequence[Analyte], where: str = "") -> None:
         raise ConfigError(f"not a UCUM unit: {units}", where=where, mend="write it as on ucum.org, such as 10*9/L")
 
 
-def _value(reported: Sequence[Measurement], analyte: Analyte, flags: list[str]) -> float:
-    """The one value of an analyte, or NaN; what happened is added to `flags`."""
-    values = [value for m in reported if (value := _converted(m, analyte, flags)) is not None]
-    if not values:
-        return math.nan
-    if any(not math.isclose(value, values[0], rel_tol=_SAME) for value in values):
-        flags.append(f"conflicting_lab:{analyte.name}")
-        return math.nan
-    low, high = analyte.plausible or (-math.inf, math.inf)
-    if not low <= values[0] <= high:
-        flags.append(f"implausible_lab:{analyte.name}")
-        return math.nan
-    return values[0]
+def same(a: float, b: float) -> bool:
+    """Whether two values are one, but for the rounding of two conversions."""
+    return math.isclose(a, b, rel_tol=SAME)
 
 
-def _converted(measurement: Measurement, analyte: Analyte, flags: list[str]) -> float | None:
-    target = _declared(analyte)
-    try:
-        value = _number(measurement.value)
-        source = _reported(measurement.unit.strip(), analyte.name, target, flags)
-        return _number(ucum.convert(value, source, target))
-    except InputError as error:
-        flags.append(f"{error.code}:{analyte.name}")
-        return None
+def _settled(readings: Sequence[Reading]) -> tuple[float, list[str]]:
+    """The one value of an analyte, or NaN, and the codes of what happened."""
+    codes = [flag for reading in readings for flag in reading.flags if flag == "unit_alias"]
+    known = [reading for reading in readings if not math.isnan(reading.value)]
+    codes += [reading.code for reading in readings if math.isnan(reading.value)]
+    if not known:
+        return math.nan, codes
+    if any(not same(reading.value, known[0].value) for reading in known):
+        return math.nan, [*codes, "conflicting_lab"]
+    refused = [reading.code for reading in known if reading.code]
+    return (math.nan, codes + refused) if refused else (known[0].value, codes)
 
 
-def _declared(analyte: Analyte) -> ucum.Unit:
-    if not _is_unit(analyte.unit):
-        check_units([analyte])
-    return ucum.parse(analyte.unit)
-
-
-def _reported(spelling: str, name: str, target: ucum.Unit, flags: list[str]) -> ucum.Unit:
-    """The unit that was meant; only a pure number may come without one. Raises InputError."""
-    if not spelling:
-        if target != ucum.Unit():
-            raise InputError("unit_missing", "the value has no unit", mend="report it with its UCUM unit")
-        return target
-    if spelling in ALIASES:
-        flags.append(f"unit_alias:{name}")
-    return ucum.parse(ALIASES.get(spelling, spelling))
-
-
-def _number(value: object) -> float:
-    """A finite float; true, false, text, NaN and infinities are no measurements."""
+def _reading(measurement: Measurement, analyte: Analyte) -> Reading:
+    """True, false, text, NaN and infinities are no measurements."""
+    declared(analyte)
+    value: object = measurement.value
     if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
-        raise InputError("not_a_number", "the value is not a finite number", mend="leave it out if it is unknown")
-    return float(value)
+        return Reading(math.nan, "not_a_number")
+    return read(Fraction(float(value)), measurement.unit, analyte)
 
 
 def _is_finite(value: Real) -> bool:

@@ -3,8 +3,9 @@
 Source: The Unified Code for Units of Measure, version 2.2, https://ucum.org/ucum. Differs where following it would
 guess: moles, equivalents, osmoles, international and other arbitrary units each are a dimension of their own, and so
 are the annotations of `MEANINGFUL`. UCUM makes 1 eq = 1 mol, which is wrong for calcium, and gives {FEU} and {DDU} no
-meaning, though D-dimer differs twofold between them. A ratio of substances is a dimension too: HbA1c of 7.5 % is
-58 mmol/mol, not 75. Other annotations mean nothing, as in UCUM."""
+meaning, though D-dimer differs twofold between them, and %{NGSP} is no percentage that mmol/mol converts to by a
+factor. A ratio of substances is a dimension too: HbA1c of 7.5 % is 58 mmol/mol, not 75. Other annotations mean
+nothing, as in UCUM."""
 
 import math
 import re
@@ -16,7 +17,7 @@ from functools import lru_cache
 from clinimm.errors import InputError
 
 MAX_LENGTH = 64
-MEANINGFUL = frozenset({"{FEU}", "{DDU}"})
+MEANINGFUL = frozenset({"{FEU}", "{DDU}", "{NGSP}"})
 
 Dimension = tuple[tuple[str, int], ...]
 

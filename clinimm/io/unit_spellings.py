@@ -64,6 +64,18 @@ _SPELLINGS: Mapping[str, str] = {
     "sec": "s",
     "pct": "%",
     "pH": "[pH]",
+    "% NGSP": "%{NGSP}",
+    "%NGSP": "%{NGSP}",
+    "% (NGSP)": "%{NGSP}",
+    "mg/L FEU": "mg/L{FEU}",
+    "ug/mL FEU": "ug/mL{FEU}",
+    "ng/mL FEU": "ng/mL{FEU}",
+    "µg/mL FEU": "ug/mL{FEU}",
+    "ng/mL DDU": "ng/mL{DDU}",
+    "mL/min/1.73m2": "mL/min/{1.73_m2}",
+    "mL/min/1.73 m2": "mL/min/{1.73_m2}",
+    "mL/min/1.73m²": "mL/min/{1.73_m2}",
+    "mL/min/1.73 m²": "mL/min/{1.73_m2}",
 }
 
 ALIASES: Mapping[str, str] = {

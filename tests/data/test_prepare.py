@@ -236,8 +236,8 @@ def test_the_training_median_is_zero_and_units_do_not_matter(cases: list[Case], 
     door = preparer.doors["labs"]
     center = float(door.center[0])  # type: ignore[union-attr]
     milligrams = Measurements((Measurement("crp", center, "mg/L"),))
-    grams = Measurements((Measurement("crp", center / 1000, "g/L"),))
-    for panel in (milligrams, grams):
+    deciliters = Measurements((Measurement("crp", center / 10, "mg/dL"),))
+    for panel in (milligrams, deciliters):
         seen = preparer.prepare(Case("c", "p", {"labs": panel})).modalities["labs"]
         assert abs(float(seen.values[0, 0])) < 1e-6
 

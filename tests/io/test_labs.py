@@ -170,14 +170,15 @@ def test_a_value_outside_its_limits_is_refused_and_one_on_them_used():
     value, flags = one(45.0, "mmol/L", potassium)
     assert math.isnan(value)
     assert flags == ("implausible_lab:potassium",)
-    assert one(10_000.0, "umol/L", potassium) == (10.0, ())
+    assert one(10.0, "meq/L", potassium) == (10.0, ())
 
 
 def test_limits_hold_after_conversion():
     assert one(98.6, "[degF]", Analyte("temperature", "Cel", plausible=(25.0, 45.0))) == (37.0, ())
     assert one(98.6, "Cel", Analyte("temperature", "Cel", plausible=(25.0, 45.0)))[1] == (
-        "implausible_lab:temperature",
+        "suspected_unit_error:temperature",
     )
+    assert one(98.6, "Cel", Analyte("bath", "Cel", plausible=(25.0, 45.0)))[1] == ("implausible_lab:bath",)
 
 
 def test_two_values_of_one_analyte_cancel_and_two_spellings_of_one_value_do_not():
