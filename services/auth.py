@@ -1,10 +1,14 @@
-"""Who calls: bearer tokens, of which only SHA-256 hashes are kept, one client a line, in a file only we may read."""
+"""Who calls: bearer tokens, of which only SHA-256 hashes are kept, one client a line, in a file only we may read.
+
+A client is a system that sends and reads cases; one marked `reviewer` also speaks for people, who may see what
+contradicts in a held case, reconcile it, and sign results off."""
 
 import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from clinimm.errors import ConfigError
@@ -12,14 +16,22 @@ from services.errors import Unauthorized
 
 LOCAL = "local"
 CLIENT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LINE = re.compile(r"([A-Za-z0-9._-]{1,64}) ([0-9a-f]{64})")
+REVIEWER = "reviewer"
+_LINE = re.compile(rf"([A-Za-z0-9._-]{{1,64}}) ([0-9a-f]{{64}})( {REVIEWER})?")
+
+
+@dataclass(frozen=True)
+class Client:
+    name: str
+    reviews: bool
 
 
 class Tokens:
-    """The clients that may call. With no file, authentication is off and everyone is `local`."""
+    """The clients that may call, by the hash of their token. With no file, authentication is off and everyone is
+    `local`, who may do all."""
 
-    def __init__(self, hashes: Mapping[str, str] | None) -> None:
-        self._hashes = hashes
+    def __init__(self, clients: Mapping[str, Client] | None) -> None:
+        self._clients = clients
 
     @staticmethod
     def read(path: Path | None) -> "Tokens":
@@ -30,22 +42,22 @@ class Tokens:
         matches = [_LINE.fullmatch(line) for line in lines]
         if not lines or not all(matches):
             raise ConfigError("is not lines of `client sha256`", where=str(path), mend="use `clinimm-service token`")
-        return Tokens({match[1]: match[2] for match in matches if match})
+        return Tokens({match[2]: Client(match[1], bool(match[3])) for match in matches if match})
 
-    def client(self, authorization: str | None) -> str:
-        """The name of the client whose token this is. Raises Unauthorized, and never says why."""
-        if self._hashes is None:
-            return LOCAL
+    def client(self, authorization: str | None) -> Client:
+        """The client whose token this is. Raises Unauthorized, and never says why."""
+        if self._clients is None:
+            return Client(LOCAL, reviews=True)
         scheme, _, token = (authorization or "").partition(" ")
         digest = hashlib.sha256(token.strip().encode()).hexdigest()
         # Every hash is compared, in constant time, so that the time taken tells nothing.
-        found = [name for name, known in self._hashes.items() if hmac.compare_digest(known, digest)]
+        found = [client for known, client in self._clients.items() if hmac.compare_digest(known, digest)]
         if scheme.lower() != "bearer" or not found:
             raise Unauthorized
         return found[0]
 
 
-def add_client(path: Path, name: str) -> str:
+def add_client(path: Path, name: str, *, reviews: bool = False) -> str:
     """A fresh token for `name`, told this once; its hash is added to the file. Raises ConfigError."""
     if not CLIENT_NAME.fullmatch(name):
         raise ConfigError("is not a client's name", where="NAME", mend="use 1-64 of A-Z a-z 0-9 . _ -")
@@ -54,7 +66,7 @@ def add_client(path: Path, name: str) -> str:
     token = secrets.token_urlsafe(32)
     path.touch(mode=0o600)
     with path.open("a", encoding="utf-8") as file:
-        file.write(f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n")
+        file.write(f"{name} {hashlib.sha256(token.encode()).hexdigest()}{f' {REVIEWER}' * reviews}\n")
     return token
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from clinimm.errors import ClinimmError
@@ -89,13 +89,19 @@ class Blobs:
 
     def keep(self, staged: Staged) -> None:
         """Gives closed bytes their name, durably: once this returns, a crash does not lose them."""
-        _sync(staged.path)
-        place = self.path(staged.sha256)
-        if not place.parent.exists():
-            place.parent.mkdir(exist_ok=True, mode=0o700)
-            _sync(self.root)
-        os.replace(staged.path, place)
-        _sync(place.parent)
+        self.keep_all([staged])
+
+    def keep_all(self, staged: Sequence[Staged]) -> None:
+        """`keep` for many, each folder synchronized once."""
+        places = [self.path(one.sha256) for one in staged]
+        new = {place.parent for place in places if not place.parent.exists()}
+        for folder in new:
+            folder.mkdir(exist_ok=True, mode=0o700)
+        for one, place in zip(staged, places, strict=True):
+            _sync(one.path)
+            os.replace(one.path, place)
+        for folder in sorted({place.parent for place in places}) + [self.root] * bool(new):
+            _sync(folder)
 
     def put(self, data: bytes) -> str:
         """The name of `data`, kept durably."""

@@ -124,11 +124,14 @@ def migrate(data: Data = None, database_url: Database = None) -> None:
 def token(
     name: Annotated[str, typer.Argument(help="The client's name: 1-64 of A-Z a-z 0-9 . _ -")],
     tokens: Annotated[Path, typer.Option("--tokens", help="File to add its hash to.")],
+    reviewer: Annotated[
+        bool, typer.Option("--reviewer", help="May see whose a held case's parts are, reconcile it, and sign off.")
+    ] = False,
 ) -> None:
     """Let a client in: prints its token, this once."""
     from services.auth import add_client
 
-    typer.echo(add_client(tokens, name))
+    typer.echo(add_client(tokens, name, reviews=reviewer))
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from clinimm.types import Case
 from services.blobs import Blobs
 from services.cases import load
 from services.cases import store as cases
-from services.cases.store import StoredCase
+from services.cases.content import settled
+from services.cases.stored import StoredCase, at_version
 from services.db import Database
 from services.jobs.engine import Job
 from services.jobs.queue import Queue
@@ -27,6 +28,7 @@ from services.reports import service as reports
 from services.reports.store import StoredReport
 from services.results import service as results
 from services.results import store as result_store
+from services.reviews import service as reviews
 from services.similar import service as similar
 from services.similar import vectors
 from services.similar.search import Search
@@ -48,23 +50,52 @@ class Diagnosis:
         return [Job("diagnose", self.predict, self.keep_result), Job("explain", self.explain, self.keep_report)]
 
     def predict(self, case_id: str) -> Mapping[str, Any]:
-        """The prediction's record, and beside it where the case lies: `point`."""
-        answer = self.predictor.answer(self._case(self._stored(case_id)))
-        return answer.prediction.record() | {"point": vectors.to_text(answer.point)}
+        """The prediction's record of the case as it is now, beside it where the case lies (`point`) and what it was
+        asked of (`content`). Nothing but `skipped` where no answer may be given, or where this model gave it before."""
+        with self.database.read() as session:
+            stored = _found(cases.get(session, case_id))
+            known = result_store.find(session, case_id, stored.inputs_hash, self.predictor.digest)
+        if stored.held or known is not None:
+            return {"skipped": stored.held or "known"}
+        answer = self.predictor.answer(self._case(stored))
+        content = settled(stored, self.predictor.modalities)
+        told = answer.prediction.record() | {"unused_inputs": content.unused}
+        about = {"version": stored.version, "inputs_hash": stored.inputs_hash, "flags": list(content.flags)}
+        return told | {"point": vectors.to_text(answer.point), "content": about}
 
     def keep_result(self, session: Session, case_id: str, outcome: Mapping[str, Any]) -> None:
-        """Stores the answer and where it lies, and owes its report, in one transaction."""
-        stored = _found(cases.get(session, case_id))
+        """Stores the answer and where it lies, and owes its report, in one transaction. A case that came to be held
+        while it was computed keeps none."""
+        if "skipped" in outcome:
+            return
+        _, _, held = result_store.lock(session, case_id)
+        if held:
+            return
         record = dict(outcome)
-        point = vectors.from_text(record.pop("point", None))  # none in what an older version had computed
-        result_id = results.keep(session, case_id, stored.inputs_hash, record, load.door_flags(stored))
+        point = vectors.from_text(record.pop("point", None))
+        about = record.pop("content")
+        content = results.Content(case_id, about["version"], about["inputs_hash"])
+        result_id = results.keep(
+            session,
+            content,
+            record,
+            cases.causes(session, case_id, self._answered(session, case_id), content.version),
+            more_flags=about["flags"],
+            crosses_signed=reviews.again(session, case_id, record),
+        )
         if result_id is None:
             return
         similar.forget(session, case_id, record["artifact"])
         if point is not None:
-            embedding = Embedding(result_id, case_id, stored.patient_id, record["artifact"], point)
+            patient_id = _found(cases.get(session, case_id)).patient_id
+            embedding = Embedding(result_id, case_id, patient_id, record["artifact"], point)
             similar.keep(session, self.search, embedding)
         self.queue.enqueue(session, "explain", result_id, self.predictor.digest)
+
+    def _answered(self, session: Session, case_id: str) -> int:
+        """The version of the case that has its answer; 0 if none has."""
+        latest = result_store.latest(session, case_id)
+        return 0 if latest is None else _found(result_store.get(session, latest)).case_version
 
     def explain(self, result_id: str) -> Mapping[str, Any]:
         """The hashes of the report's record and page, both kept. Raises ArtifactError if the result is another
@@ -73,7 +104,7 @@ class Diagnosis:
             result = _found(result_store.get(session, result_id))
         if result.model != self.predictor.digest:
             raise ArtifactError("the result is another model's", where=result_id, mend="run a worker with that model")
-        case = self._case(self._stored(result.case_id))
+        case = self._case(at_version(self._stored(result.case_id), result.case_version))
         prediction = self.explainer.predict([case])[0]
         told = record.build(self.explainer, case, prediction, self.explainer.explain(case))
         page = html.render(told)

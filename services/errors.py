@@ -3,12 +3,16 @@
 ServiceError (a ClinimmError)
 ├── BadRequest           400  the request cannot be read
 ├── Unauthorized         401  no token, or not one of ours; never says which
+├── Forbidden            403  a valid token that may not do this
 ├── NotFound             404  no such thing
 ├── NotAcceptable        406  the answer has no such form
 ├── NotReady             409  it will be there; ask again
+├── Conflict             409  against what is there: another patient, other bytes, a key in flight
+├── Stale                412  the caller has seen an older version
 ├── TooLarge             413  over a limit, which is named
 ├── UnsupportedMedia     415  a media type or an encoding that is not read
 ├── Refused              422  readable, and refused for its content
+├── PreconditionMissing  428  say which version you have seen
 ├── Unavailable          503  the database, the model or the queue cannot take it now
 └── StorageFull          507  no room left to keep it
 """
@@ -60,6 +64,10 @@ class Unauthorized(ServiceError):
         super().__init__("unauthorized", "Send a valid bearer token.", headers={"WWW-Authenticate": "Bearer"})
 
 
+class Forbidden(ServiceError):
+    status, title = 403, "This client may not do it"
+
+
 class NotFound(ServiceError):
     status, title = 404, "There is no such thing"
 
@@ -72,13 +80,21 @@ class NotReady(ServiceError):
     status, title = 409, "It is not there yet"
 
 
+class Conflict(ServiceError):
+    status, title = 409, "It contradicts what is there"
+
+
+class Stale(ServiceError):
+    status, title = 412, "A newer version is there"
+
+
 class TooLarge(ServiceError):
-    """`limit` and `actual` are counts of the unit that `code` names."""
+    """`limit` and `actual`, where it was counted to the end, are counts of the unit that `code` names."""
 
     status, title = 413, "A limit is exceeded"
 
-    def __init__(self, code: str, what: str, *, limit: int, actual: int) -> None:
-        super().__init__(code, what, facts={"limit": limit, "actual": actual})
+    def __init__(self, code: str, what: str, *, limit: int, actual: int | None = None) -> None:
+        super().__init__(code, what, facts={"limit": limit} | ({} if actual is None else {"actual": actual}))
 
 
 class UnsupportedMedia(ServiceError):
@@ -87,6 +103,10 @@ class UnsupportedMedia(ServiceError):
 
 class Refused(ServiceError):
     status, title = 422, "The content is refused"
+
+
+class PreconditionMissing(ServiceError):
+    status, title = 428, "Say which version you have seen"
 
 
 class Unavailable(ServiceError):

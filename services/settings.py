@@ -1,7 +1,7 @@
 """What an operator can set, from CLINIMM_* in the environment or options of the command; every default is safe."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,6 +13,13 @@ from clinimm.registry import Entry, Registry, digest_of
 
 MIB = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Pace(NamedTuple):
+    """Seconds without a change after which a case counts as quiet, and the most that it is waited for."""
+
+    quiet: float
+    cap: float
 
 
 class Limits(BaseModel):
@@ -34,6 +41,11 @@ class Settings(BaseSettings):
     the folder that `clinimm promote` keeps: its current artifact answers, unless `artifact` names another; one that was
     not promoted there needs `allow_unpromoted`. What answers is settled at the start: restart to take a promotion or a
     rollback. `backbone` is where the artifact's backbone lies, if the artifact needs one and it has moved.
+    A case that changes within `debounce_cap_seconds` of its last diagnosis is diagnosed again once nothing came for
+    `debounce_seconds`, or when the cap is over. `decoders` are the child processes that open files at the door, and
+    `uploads` the requests that may bring some at once.
+    `features_bytes` is what workers may keep of what they found in films and notes, so that a value that comes late
+    costs no second look at them.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
     set it alike for the API and its workers."""
 
@@ -57,9 +69,18 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(15.0, gt=0)
     drain_seconds: int = Field(25, ge=1)
     poll_seconds: float = Field(0.1, gt=0)
+    debounce_seconds: float = Field(4.0, ge=0)
+    debounce_cap_seconds: float = Field(60.0, gt=0)
+    decoders: int = Field(2, ge=1)
+    uploads: int = Field(64, ge=1)
     threads: int = Field(1, ge=1)
     device: str = "cpu"
+    features_bytes: int = Field(4 * 1024 * MIB, ge=0)
     vectors: Literal["exact", "pgvector"] = "exact"
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.debounce_seconds, self.debounce_cap_seconds)
 
     @property
     def url(self) -> str:

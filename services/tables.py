@@ -1,6 +1,7 @@
 """The tables. Stores read and write them; nothing else sees a row. Times are UTC.
 
-A case is what was asked, whole, in one transaction; a result is bound to the hash of its inputs and never changes."""
+A case is a set of inputs that only grows, each addition a version, whole, in one transaction; a result is bound to the
+hash of what the case held and never changes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -43,33 +44,79 @@ class Moment(TypeDecorator[datetime]):
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON}  # noqa: RUF012
+    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012
 
 
 class CaseRow(Base):
-    """`seq` orders the lists. `inputs_hash` is of everything that was sent: the same question is one case."""
+    """`seq` orders the lists. `created_hash` is of everything that was sent first: the same question is one case.
+    `version` counts what was added since; `inputs_hash` is of all that the case holds at that version. `held` is why no
+    answer may be given, or empty; `complete` says of a modality that nothing more will come, and why it has none."""
 
     __tablename__ = "cases"
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True)
     client: Mapped[str] = mapped_column(String(64))
-    reference: Mapped[str | None] = mapped_column(String(200))
+    reference: Mapped[str | None] = mapped_column(String(200), index=True)
     patient_id: Mapped[str] = mapped_column(String(200))
+    patient: Mapped[dict[str, Any]]
     index_time: Mapped[datetime | None]
-    note: Mapped[str | None] = mapped_column(Text)
-    note_acquired_at: Mapped[datetime | None]
-    inputs_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    version: Mapped[int]
+    inputs_hash: Mapped[str] = mapped_column(String(64))
+    created_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    held: Mapped[str] = mapped_column(String(32))
+    complete: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
     images: Mapped[list["ImageRow"]] = relationship(order_by="ImageRow.position", lazy="raise")
+    notes: Mapped[list["NoteRow"]] = relationship(order_by="NoteRow.position", lazy="raise")
     labs: Mapped[list["LabRow"]] = relationship(order_by="LabRow.position", lazy="raise")
+    acts: Mapped[list["ReconciliationRow"]] = relationship(order_by="ReconciliationRow.position", lazy="raise")
+
+
+class VersionRow(Base):
+    """One version of a case: what made it, and what it then held."""
+
+    __tablename__ = "case_versions"
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    inputs_hash: Mapped[str] = mapped_column(String(64))
+    cause: Mapped[str] = mapped_column(String(200))
+    client: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class DueRow(Base):
+    """A case that changed and waits until it is quiet, to be diagnosed once for a whole burst of changes."""
+
+    __tablename__ = "due"
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    version: Mapped[int]
+    since: Mapped[datetime]
+
+
+class InstanceRow(Base):
+    """A DICOM instance, kept once whoever sends it and however often. `sha256` is of the stored bytes, whose preamble
+    is nulled; `facts` are its header's, `identity` says whose it claims to be."""
+
+    __tablename__ = "instances"
+    sop_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_uid: Mapped[str] = mapped_column(String(64), index=True)
+    series_uid: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    original_sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int]
+    preamble_nulled: Mapped[bool]
+    facts: Mapped[dict[str, Any]]
+    identity: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
 
 
 class ImageRow(Base):
-    """One image part and what became of it at the door. `sha256` is of the stored bytes, whose preamble is nulled."""
+    """One image part and what became of it at the door; `version` is that of the case that brought it."""
 
     __tablename__ = "images"
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
     modality: Mapped[str | None] = mapped_column(String(64))
     outcome: Mapped[str] = mapped_column(String(16))
     code: Mapped[str] = mapped_column(String(64))
@@ -77,44 +124,101 @@ class ImageRow(Base):
     original_sha256: Mapped[str] = mapped_column(String(64))
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)
     preamble_nulled: Mapped[bool]
+    sop_uid: Mapped[str | None] = mapped_column(ForeignKey("instances.sop_uid"), index=True)
+
+
+class NoteRow(Base):
+    """One note. Which of several is meant shows from all of them together: see `cases.content`."""
+
+    __tablename__ = "notes"
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    source_id: Mapped[str | None] = mapped_column(String(200))
+    text: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20))
+    acquired_at: Mapped[datetime | None]
+    issued_at: Mapped[datetime | None]
+    identity: Mapped[dict[str, Any]]
 
 
 class LabRow(Base):
-    """One laboratory value, its number kept digit by digit as it was sent."""
+    """One laboratory value as it was sent, in `original`, its number digit by digit; beside it what cases are judged
+    by. What becomes of it shows from all values of the case together."""
 
     __tablename__ = "labs"
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
     name: Mapped[str] = mapped_column(String(100))
-    value: Mapped[str] = mapped_column(String(64))
+    value: Mapped[str | None] = mapped_column(String(64))
     unit: Mapped[str] = mapped_column(String(64))
     collected_at: Mapped[datetime | None]
-    outcome: Mapped[str] = mapped_column(String(16))
-    code: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+    original: Mapped[dict[str, Any]]
+
+
+class ReconciliationRow(Base):
+    """What a person decided about a case whose inputs contradict each other: `settled` are the keys of the
+    contradictions that were looked at, `excluded` the parts that are not of this patient."""
+
+    __tablename__ = "reconciliations"
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    decision: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(1000))
+    settled: Mapped[list[str]]
+    excluded: Mapped[list[str]]
+    client: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
 
 
 class KeyRow(Base):
-    """The first answer that an Idempotency-Key got, sent again to whoever repeats it."""
+    """The first answer that an Idempotency-Key got, sent again to whoever repeats it. `fingerprint` is of what came."""
 
     __tablename__ = "idempotency_keys"
     client: Mapped[str] = mapped_column(String(64), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
-    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[dict[str, Any]]
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
 
 
 class ResultRow(Base):
-    """An answer, immutable: one for each set of inputs and model."""
+    """An answer, immutable: one for each content of a case and model. `supersedes` is the answer before it, `cause` why
+    there is another, and `changes` what it changes of each target."""
 
     __tablename__ = "results"
-    __table_args__ = (UniqueConstraint("inputs_hash", "model"), UniqueConstraint("case_id", "version"))
+    __table_args__ = (
+        UniqueConstraint("case_id", "inputs_hash", "model", name="uq_results_inputs_hash"),
+        UniqueConstraint("case_id", "version"),
+    )
     id: Mapped[str] = mapped_column(String(48), primary_key=True)
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
     version: Mapped[int]
+    case_version: Mapped[int]
     inputs_hash: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(64))
+    cause: Mapped[str] = mapped_column(String(200))
+    supersedes: Mapped[str | None] = mapped_column(String(48), index=True)
+    changes: Mapped[dict[str, Any]]
     record: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class ReviewRow(Base):
+    """A person's word on a result. A sign-off holds until a later result crosses a threshold."""
+
+    __tablename__ = "reviews"
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    result_id: Mapped[str] = mapped_column(ForeignKey("results.id"))
+    verdict: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(1000))
+    client: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
 
@@ -125,7 +229,7 @@ class FlagRow(Base):
     __table_args__ = (Index("ix_flags_flag", "flag", "case_id"),)
     result_id: Mapped[str] = mapped_column(ForeignKey("results.id"), primary_key=True)
     flag: Mapped[str] = mapped_column(String(120), primary_key=True)
-    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"))
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), index=True)
 
 
 class ReportRow(Base):
@@ -152,7 +256,8 @@ class EmbeddingRow(Base):
 
 
 class JobRow(Base):
-    """Work owed: `attempts` counts the times it was begun, `state` is queued, done or dead, `reason` says why dead."""
+    """Work owed: `attempts` counts the times it was begun, `state` is queued, done or dead, `reason` says why dead.
+    `version` is that of its subject, and orders the jobs of one; `request_id` is of the request that made it owed."""
 
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_state", "state", "kind"),)
@@ -162,17 +267,21 @@ class JobRow(Base):
     state: Mapped[str] = mapped_column(String(8))
     attempts: Mapped[int]
     reason: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    request_id: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
 
 class WorkerRow(Base):
-    """A worker that lives: `beats` goes up while it does, whatever the clocks say. `seen_at` is for people."""
+    """A worker that lives: `beats` goes up while it does, whatever the clocks say. `seen_at` is for people; `metrics`
+    are what it counted since it began."""
 
     __tablename__ = "workers"
     id: Mapped[str] = mapped_column(String(120), primary_key=True)
     model: Mapped[str] = mapped_column(String(64))
     beats: Mapped[int]
     seen_at: Mapped[datetime]
+    metrics: Mapped[dict[str, Any]]
 
 
 class EventRow(Base):
@@ -184,5 +293,6 @@ class EventRow(Base):
     actor: Mapped[str] = mapped_column(String(120))
     action: Mapped[str] = mapped_column(String(48))
     object_id: Mapped[str] = mapped_column(String(160), index=True)
+    case_id: Mapped[str | None] = mapped_column(String(36), index=True)
     request_id: Mapped[str] = mapped_column(String(64))
     facts: Mapped[dict[str, Any]]

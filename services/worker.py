@@ -11,10 +11,12 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from clinimm.features.store import Features
 from clinimm.inference import Predictor
 from clinimm.io.sandbox import Sandbox
 from services.blobs import Blobs
 from services.cases import store as cases
+from services.cases.owing import Settler
 from services.db import Database, is_away
 from services.diagnosis import Diagnosis
 from services.jobs.engine import Engine
@@ -36,6 +38,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     stop = _stop_event(stop_with_parent)
     database = prepared(settings.url)
     sandbox = Sandbox(processes=2)
+    features = Features(settings.data / "features", settings.features_bytes)
     predictor, explainer = (
         Predictor.load(
             settings.model,
@@ -43,6 +46,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
             threads=settings.threads,
             sandbox=sandbox,
             backbone=settings.backbone,
+            features=features,
         )
         for _ in ("diagnose", "explain")
     )
@@ -54,7 +58,8 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     engine = Engine(database, name, poll_seconds=settings.poll_seconds)
     engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
-    _Housekeeping(database, blobs, queue, executors).until(stop, every=settings.heartbeat_seconds)
+    settler = Settler(database, queue, predictor.digest, settings.pace)
+    _Housekeeping(database, blobs, queue, executors, settler).until(stop, every=settings.heartbeat_seconds)
     log.info("worker stopping", extra={"worker": name})
     engine.stop(settings.drain_seconds)
     handed_back = executors.leave(queue.client)
@@ -67,12 +72,14 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
 
 @dataclass
 class _Housekeeping:
-    """What a worker does beside its work: say that it lives, rescue what the dead had begun, sweep up after crashes."""
+    """What a worker does beside its work: say that it lives, rescue what the dead had begun, owe what has become quiet,
+    sweep up after crashes."""
 
     database: Database
     blobs: Blobs
     queue: Queue
     executors: Executors
+    settler: Settler
     swept: float = 0.0
 
     def until(self, stop: threading.Event, *, every: float) -> None:
@@ -86,6 +93,7 @@ class _Housekeeping:
     def turn(self) -> None:
         self.executors.beat()
         rescued = self.executors.rescue(self.queue.client)
+        self.settler.turn()
         if rescued:
             log.warning("jobs rescued from dead workers", extra={"jobs": rescued})
         if time.monotonic() - self.swept > SWEEP_SECONDS:

@@ -16,17 +16,17 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 Image = tuple[str, bytes]
 
 
-def cohort_film(cohort: Path, number: int = 0) -> bytes:
+def cohort_film(cohort: Path, number: int = 0, patient: str = "p-1") -> bytes:
     """A film of a synthetic cohort, which a guard fitted on it knows, under a patient's name that must not leak."""
     paths = sorted(path for path in cohort.rglob("*.dcm"))
     ds = dcmread(paths[number])
-    ds.PatientName, ds.PatientID = "Canary^Film", "CANARY-FILM"
+    ds.PatientName, ds.PatientID = "Canary^Film", patient
     whole = io.BytesIO()
     ds.save_as(whole)
     return whole.getvalue()
 
 
-def film(seed: int = 0, size: int = 48, preamble: bytes = bytes(128)) -> bytes:
+def film(seed: int = 0, size: int = 48, preamble: bytes = bytes(128), patient: str = "p-1") -> bytes:
     """A sound CR film of noise over a ramp; the same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
     pixels = (np.linspace(200, 3000, size)[None] + rng.integers(0, 900, (size, size))).astype(np.uint16)
@@ -35,7 +35,7 @@ def film(seed: int = 0, size: int = 48, preamble: bytes = bytes(128)) -> bytes:
     ds.SOPInstanceUID, ds.StudyInstanceUID, ds.SeriesInstanceUID = (
         generate_uid(entropy_srcs=[f"{part}{seed}"]) for part in ("sop", "study", "series")
     )
-    ds.PatientName, ds.PatientID = "Canary^Film", "CANARY-FILM"
+    ds.PatientName, ds.PatientID = "Canary^Film", patient
     ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = size, size, 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.PixelData = pixels.tobytes()

@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from services.app.problems import Problem
-from services.cases.schemas import CaseIn
+from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
+from services.http.problem import Problem
+from services.reviews.schemas import ReviewIn
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -17,7 +18,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         components = schema.setdefault("components", {})
-        for model in (Problem, CaseIn):
+        for model in (Problem, CaseIn, InputsIn, ModalityIn, ReconciliationIn, ReviewIn):
             components.setdefault("schemas", {}).update(_with_parts(model))
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}, {}]

@@ -7,53 +7,30 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from services.db import is_away
 from services.errors import BadRequest, Issue, NotFound, Refused, ServiceError, StorageFull, Unavailable
-from services.logs import request_id
+from services.http import problem
 
 log = logging.getLogger(__name__)
 
-MEDIA = "application/problem+json"
-TYPE = "urn:clinimm:problem:"
-
-
-class IssueOut(BaseModel):
-    pointer: str
-    code: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """`code` is stable and fit for machines; `trace_id` is the X-Request-Id; `limit` and `actual` come with a 413."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    trace_id: str
-    issues: list[IssueOut]
-    limit: int | None = None
-    actual: int | None = None
-
-
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status: {"description": said, "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    status: {"description": said, "content": {problem.MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for status, said in {
         400: "The request cannot be read",
         401: "A valid token is needed",
+        403: "This client may not do it",
         404: "There is no such thing",
         405: "Not a method of this path",
         406: "The answer has no such form",
-        409: "It is not there yet",
+        409: "It is not there yet, or contradicts what is",
+        412: "A newer version is there",
         413: "A limit is exceeded",
         415: "The media type or encoding is not read",
         422: "The content is refused",
+        428: "Say which version you have seen",
         500: "The service failed",
         503: "The service cannot take it now",
         507: "There is no room left to keep it",
@@ -82,19 +59,8 @@ def as_service_error(error: Exception) -> ServiceError:
 
 
 def answer(request: Request, error: ServiceError) -> Response:
-    problem = Problem(
-        type=TYPE + error.code,
-        title=error.title,
-        status=error.status,
-        detail=error.what,
-        instance=f"urn:request:{request_id.get()}",
-        code=error.code,
-        trace_id=request_id.get(),
-        issues=[IssueOut(pointer=issue.pointer, code=issue.code, detail=issue.detail) for issue in error.issues],
-        **error.facts,
-    )
     headers = {"Cache-Control": "no-store", **error.headers}
-    return Response(problem.model_dump_json(exclude_none=True), error.status, headers, MEDIA)
+    return Response(problem.told(error), error.status, headers, problem.MEDIA)
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -1,14 +1,17 @@
-"""Takes a multipart case off the wire: one `case` part, and image parts named `image` or `image:MODALITY`."""
+"""Takes inputs off the wire: JSON alone, or multipart of one JSON part, a `note` part, and image parts named `image` or
+`image:MODALITY`. Whatever goes wrong, nothing of it is left."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 
 from services.blobs import Blobs, Staged
 from services.errors import BadRequest, Issue, Refused, TooLarge
-from services.http.multipart import Part, read
+from services.http.bodies import JSON, read_json
+from services.http.multipart import Part, check_plain, read
 from services.settings import Limits
 
 IMAGE = re.compile(r"image(?::([A-Za-z0-9_.-]{1,64}))?")
@@ -36,9 +39,10 @@ class Image:
 
 @dataclass
 class Submission:
-    """A case as it came, its files on disk but not yet kept."""
+    """Inputs as they came, files on disk but not yet kept. `document` is the JSON, `note` the text of a note part."""
 
-    case: bytes = b""
+    document: bytes = b""
+    note: str | None = None
     images: list[Image] = field(default_factory=list)
 
     def discard(self) -> None:
@@ -46,43 +50,79 @@ class Submission:
             image.staged.discard()
 
 
-async def receive(request: Request, blobs: Blobs, limits: Limits) -> Submission:
-    """The submission; on any error nothing of it is left. Raises BadRequest, TooLarge, UnsupportedMedia or Refused."""
-    submission, unknown = Submission(), list[int]()
-    seen = 0
-
-    def open_part(name: str) -> Part:
-        nonlocal seen
-        seen += 1
-        if (match := IMAGE.fullmatch(name)) is not None:
-            _check_count(len(submission.images) + 1, limits.images)
-            submission.images.append(Image(match[1], blobs.stage()))
-            return Part("image", submission.images[-1].staged, limits.part_bytes)
-        if name != "case":
-            unknown.append(seen - 1)
-        return Part("case" if name == "case" else "", Buffer(), limits.case_bytes)
-
+async def receive(request: Request, blobs: Blobs, limits: Limits, part: str, *, needed: bool = True) -> Submission:
+    """The submission, its JSON in the part named `part`, which may only be left out of multipart where it is not
+    `needed`. Raises BadRequest, TooLarge, UnsupportedMedia or Refused."""
+    kind, _ = parse_options_header(request.headers.get("content-type", ""))
+    if kind.lower() == JSON:
+        check_plain(request)
+        return Submission(document=await read_json(request, limits.case_bytes, "request_too_large"))
+    submission = Submission()
+    door = _Door(submission, blobs, limits, part)
     try:
-        parts = await read(request, open_part, limits.request_bytes)
-        submission.case = _case(parts, unknown)
+        parts = await read(request, door.open, limits.request_bytes)
+        door.check()
+        submission.document = _json(parts, part, needed=needed)
+        submission.note = _note(parts)
     except BaseException:
         submission.discard()
         raise
     return submission
 
 
-def _case(parts: Sequence[Part], unknown: Sequence[int]) -> bytes:
-    cases = [bytes(part.sink.data) for part in parts if part.name == "case" and isinstance(part.sink, Buffer)]
-    if unknown:
-        issues = [Issue(f"/parts/{index}", "unknown_part") for index in unknown]
-        raise Refused("unknown_part", "Parts are named case, image or image:MODALITY.", issues=issues)
-    if len(cases) != 1:
-        raise BadRequest(
-            "case_part_missing" if not cases else "case_part_repeated", "Send exactly one part named case."
-        )
-    return cases[0]
+@dataclass
+class _Door:
+    """Gives every part its place, and notes those that have none."""
+
+    submission: Submission
+    blobs: Blobs
+    limits: Limits
+    part: str
+    unknown: list[int] = field(default_factory=list)
+    seen: int = 0
+
+    def open(self, name: str) -> Part:
+        self.seen += 1
+        _check("too_many_parts", self.seen, self.limits.images + 3)
+        if (match := IMAGE.fullmatch(name)) is not None:
+            _check("too_many_images", len(self.submission.images) + 1, self.limits.images)
+            self.submission.images.append(Image(match[1], self.blobs.stage()))
+            return Part("image", self.submission.images[-1].staged, self.limits.part_bytes)
+        if name == "note":
+            return Part("note", Buffer(), 4 * self.limits.note_chars)
+        if name != self.part:
+            self.unknown.append(self.seen - 1)
+        return Part(name if name == self.part else "", Buffer(), self.limits.case_bytes)
+
+    def check(self) -> None:
+        if self.unknown:
+            issues = [Issue(f"/parts/{index}", "unknown_part") for index in self.unknown]
+            names = f"{self.part}, note, image or image:MODALITY"
+            raise Refused("unknown_part", f"Parts are named {names}.", issues=issues)
 
 
-def _check_count(actual: int, limit: int) -> None:
+def _json(parts: Sequence[Part], name: str, *, needed: bool) -> bytes:
+    found = _buffers(parts, name)
+    if len(found) > 1 or (needed and not found):
+        code = f"{name}_part_repeated" if found else f"{name}_part_missing"
+        raise BadRequest(code, f"Send exactly one part named {name}.")
+    return found[0] if found else b"{}"
+
+
+def _note(parts: Sequence[Part]) -> str | None:
+    found = _buffers(parts, "note")
+    if len(found) > 1:
+        raise BadRequest("note_part_repeated", "Send one part named note.")
+    try:
+        return found[0].decode("utf-8") if found else None
+    except UnicodeDecodeError:
+        raise BadRequest("bad_encoding", "The note is not in UTF-8.") from None
+
+
+def _buffers(parts: Sequence[Part], name: str) -> list[bytes]:
+    return [bytes(part.sink.data) for part in parts if part.name == name and isinstance(part.sink, Buffer)]
+
+
+def _check(code: str, actual: int, limit: int) -> None:
     if actual > limit:
-        raise TooLarge("too_many_images", "The request has too many images.", limit=limit, actual=actual)
+        raise TooLarge(code, "The request has too much of it.", limit=limit, actual=actual)

@@ -1,55 +1,23 @@
 """/v1/cases"""
 
-import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.cases.answers import CaseOut, CasePage, IdentityOut, TimelineOut, ValidationOut
+from services.cases.decisions import Decisions
+from services.cases.documented import CREATE, INPUTS, MARK, RECONCILE, VALIDATE
 from services.cases.receive import Submission, receive
-from services.cases.schemas import EXAMPLE_CASE, CaseOut, CasePage
 from services.cases.service import Cases
-from services.errors import BadRequest
+from services.http.bodies import small_body
 from services.http.ids import CaseId
-from services.http.responses import NO_STORE, document, etag, preferred
+from services.http.keys import Key, Seen, claimed, reviewer, sent
+from services.http.responses import document, preferred
 
 router = APIRouter(prefix="/v1/cases", tags=["cases"])
 
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-DOCUMENT: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": True,
-            "description": "A repeated post with the same key gets the first answer again, and makes no second case.",
-            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-            "example": "0b1f6a52-9b0c-4f9e-8a3f-1c2d3e4f5a6b",
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["case"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "case": {"$ref": "#/components/schemas/CaseIn"},
-                        "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                    },
-                },
-                "examples": {"film, note and labs": {"value": {"case": EXAMPLE_CASE}}},
-                "encoding": {
-                    "case": {"contentType": "application/json"},
-                    "image": {"contentType": "application/dicom"},
-                },
-            }
-        },
-    },
-}
+JSON = ("application/json",)
 
 
 def cases(request: Request) -> Cases:
@@ -57,54 +25,136 @@ def cases(request: Request) -> Cases:
     return room
 
 
-def idempotency_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> str:
-    """The key that makes a repeated post harmless. Raises BadRequest if there is none."""
-    if idempotency_key is None or not KEY.fullmatch(idempotency_key):
-        raise BadRequest("idempotency_key_missing", "Send an Idempotency-Key of 1-255 visible ASCII characters.")
-    return idempotency_key
+def decisions(request: Request) -> Decisions:
+    room: Decisions = request.app.state.decisions
+    return room
 
 
-async def submission(
-    request: Request, room: Annotated[Cases, Depends(cases)], _: Annotated[str, Depends(idempotency_key)]
-) -> AsyncIterator[Submission]:
+Room = Annotated[Cases, Depends(cases)]
+Body = Annotated[bytes, Depends(small_body)]
+
+
+async def case_submission(request: Request, room: Room) -> AsyncIterator[Submission]:
     """The body, received on the event loop; what is not kept of it is gone when the request ends."""
-    received = await receive(request, room.blobs, room.limits)
-    try:
-        yield received
-    finally:
-        received.discard()
+    async with request.app.state.uploads:
+        received = await receive(request, room.blobs, room.limits, "case")
+        try:
+            yield received
+        finally:
+            received.discard()
 
 
-@router.post("", status_code=202, response_model=CaseOut, openapi_extra=DOCUMENT)
+async def inputs_submission(request: Request, room: Room) -> AsyncIterator[Submission]:
+    async with request.app.state.uploads:
+        received = await receive(request, room.blobs, room.limits, "inputs", needed=False)
+        try:
+            yield received
+        finally:
+            received.discard()
+
+
+@router.post("", status_code=202, response_model=CaseOut, openapi_extra=CREATE, dependencies=[Depends(claimed)])
 def post_case(
-    request: Request,
-    room: Annotated[Cases, Depends(cases)],
-    key: Annotated[str, Depends(idempotency_key)],
-    received: Annotated[Submission, Depends(submission)],
+    request: Request, room: Room, key: Key, received: Annotated[Submission, Depends(case_submission)]
 ) -> Response:
-    """Takes a case; 202 once it is durable. Parts: one `case` of JSON, and DICOM files named `image` or
-    `image:MODALITY`. The result comes at `links.results`."""
-    preferred(request, ("application/json",))
-    receipt = room.submit(request.state.client, key, received)
-    headers = NO_STORE | {"Location": f"/v1/cases/{receipt.case_id}", "ETag": etag(receipt.body), "Retry-After": "1"}
-    return Response(receipt.body, 202, headers, "application/json")
+    """Takes a case; 202 once it is durable, with where its diagnosis can be waited for.
+
+    JSON alone, or parts: one `case` of JSON, a `note` of text, and DICOM files named `image` or `image:MODALITY`. A
+    case whose inputs name different patients is kept, held, and answered 409."""
+    preferred(request, JSON)
+    return sent(room.create(request.state.client, key, received))
+
+
+@router.post(":validate", response_model=ValidationOut, openapi_extra=VALIDATE)
+def validate_case(request: Request, room: Room, received: Annotated[Submission, Depends(case_submission)]) -> Response:
+    """What a post of the same would be answered, part by part; nothing is kept. A fault is answered as there."""
+    return document(request, room.validate(received))
 
 
 @router.get("", response_model=CasePage)
 def list_cases(
     request: Request,
-    room: Annotated[Cases, Depends(cases)],
+    room: Room,
     flag: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:/-]{1,120}$", examples=["missing:labs"])] = None,
+    reference: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
-    """Cases, newest first, all or those with a flag; `next` is the cursor of the page after."""
-    page = room.page(flag, limit, cursor)
-    query = f"limit={limit}&cursor={page.next}" + (f"&flag={flag}" if flag else "")
-    return document(request, page, headers={"Link": f'</v1/cases?{query}>; rel="next"'} if page.next else {})
+    """Cases, newest first: all, those with a flag, or those of a sender's reference; `next` is the cursor of the page
+    after."""
+    page = room.page(flag, reference, limit, cursor)
+    if not page.next:
+        return document(request, page)
+    after = request.url.include_query_params(limit=limit, cursor=page.next)
+    return document(request, page, headers={"Link": f'<{after.path}?{after.query}>; rel="next"'})
 
 
 @router.get("/{case_id}", response_model=CaseOut)
-def get_case(request: Request, room: Annotated[Cases, Depends(cases)], case_id: CaseId) -> Response:
+def get_case(request: Request, room: Room, case_id: CaseId) -> Response:
     """A case, what became of its parts, and whether it is answered."""
-    return document(request, room.case(case_id))
+    found = room.case(case_id)
+    return document(request, found, version=found.version)
+
+
+@router.post(
+    "/{case_id}/inputs", status_code=202, response_model=CaseOut, openapi_extra=INPUTS, dependencies=[Depends(claimed)]
+)
+def post_inputs(
+    request: Request,
+    room: Room,
+    key: Key,
+    case_id: CaseId,
+    seen: Seen,
+    received: Annotated[Submission, Depends(inputs_submission)],
+) -> Response:
+    """Adds to a case what came late: JSON alone, or parts: one `inputs` of JSON, a `note`, and DICOM files.
+
+    What is new makes the case's next version and, once it is quiet, a result that supersedes the last. Corrections and
+    cancellations may come before what they correct."""
+    preferred(request, JSON)
+    return sent(room.add(request.state.client, key, case_id, received, seen))
+
+
+@router.put("/{case_id}/modalities/{modality}", response_model=CaseOut, openapi_extra=MARK)
+def put_modality(
+    request: Request,
+    room: Annotated[Decisions, Depends(decisions)],
+    case_id: CaseId,
+    modality: str,
+    seen: Seen,
+    body: Body,
+) -> Response:
+    """Says that nothing more of a modality will come: once that is said of all of them, nobody waits any longer."""
+    found = room.mark(request.state.client, case_id, modality, body, seen)
+    return document(request, found, version=found.version)
+
+
+@router.get("/{case_id}/timeline", response_model=TimelineOut)
+def get_timeline(request: Request, room: Room, case_id: CaseId) -> Response:
+    """Every input, version, result and act of a person, in order: the audit events of the case themselves."""
+    return document(request, room.timeline(case_id))
+
+
+@router.get("/{case_id}/identity", response_model=IdentityOut, dependencies=[Depends(reviewer)])
+def get_identity(request: Request, room: Annotated[Decisions, Depends(decisions)], case_id: CaseId) -> Response:
+    """What the parts of a case say of their patient where they contradict each other, for who may decide."""
+    return document(request, room.identity(request.state.client, case_id))
+
+
+@router.post(
+    "/{case_id}/reconciliations",
+    response_model=CaseOut,
+    openapi_extra=RECONCILE,
+    dependencies=[Depends(reviewer), Depends(claimed)],
+)
+def post_reconciliation(
+    request: Request,
+    room: Annotated[Decisions, Depends(decisions)],
+    key: Key,
+    case_id: CaseId,
+    seen: Seen,
+    body: Body,
+) -> Response:
+    """A person's decision on a held case: all parts are of one patient, or some are not and are left out."""
+    preferred(request, JSON)
+    return sent(room.reconcile(request.state.client, key, case_id, body, seen))

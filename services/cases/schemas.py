@@ -1,8 +1,9 @@
-"""A case on the wire. What comes in is strict: unknown fields, other types and times without a zone are faults."""
+"""A case on the wire, as it comes in. It is strict: unknown fields, other types and times without a zone are faults."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -14,6 +15,21 @@ EXAMPLE_CASE: dict[str, Any] = {
     "note": {"text": "Fever and cough for four days. No chest pain.", "acquired_at": "2026-01-17T09:12:00+01:00"},
     "labs": [{"name": "crp", "value": 84.5, "unit": "mg/L", "collected_at": "2026-01-17T08:55:00+01:00"}],
 }
+EXAMPLE_INPUTS: dict[str, Any] = {
+    "labs": [
+        {
+            "id": "lab-77121",
+            "code": {"system": "http://loinc.org", "code": "1988-5"},
+            "value": 48.5,
+            "unit": "mg/L",
+            "collected_at": "2026-01-17T08:55:00+01:00",
+            "issued_at": "2026-01-17T10:05:00+01:00",
+            "status": "corrected",
+        }
+    ]
+}
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _moment(value: Any) -> datetime:
@@ -26,6 +42,15 @@ def _moment(value: Any) -> datetime:
     raise PydanticCustomError("not_a_time", "is not an ISO 8601 time with its offset from UTC")
 
 
+def _day(value: Any) -> date:
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise PydanticCustomError("not_a_date", "is not a date, YYYY-MM-DD")
+
+
 def _number(value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise PydanticCustomError("not_a_number", "is not a number")
@@ -33,35 +58,97 @@ def _number(value: Any) -> Decimal:
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
+Day = Annotated[date, BeforeValidator(_day, json_schema_input_type=date)]
 Number = Annotated[Decimal, BeforeValidator(_number, json_schema_input_type=float)]
 Word = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ModalityName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+Status = Literal["preliminary", "final", "corrected", "cancelled", "entered-in-error"]
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class PatientIn(Strict):
-    """`id` is a pseudonym."""
+class PersonIn(Strict):
+    """Whose an input says it is. What is given is compared with what every other input of the case says; ids are
+    compared unless two different issuers are named."""
+
+    id: Word | None = None
+    issuer: Word | None = None
+    birth_date: Day | None = None
+    sex: Literal["M", "F", "O"] | None = None
+    name: Word | None = None
+
+
+class PatientIn(PersonIn):
+    """The patient of the case. `id` is that of the films and the laboratory, or the same pseudonym for all."""
 
     id: Word
 
 
 class NoteIn(Strict):
+    """A note. `id` is the sender's own for it: a note that is `corrected` takes the place of the one with its id."""
+
     text: str
+    id: Word | None = None
     acquired_at: Moment | None = None
+    issued_at: Moment | None = None
+    status: Status = "final"
+    patient: PersonIn | None = None
+
+
+class CodeIn(Strict):
+    """`system` is http://loinc.org, or the sender's own."""
+
+    system: Word
+    code: Word
+
+
+class RangeIn(Strict):
+    low: Number | None = None
+    high: Number | None = None
 
 
 class LabIn(Strict):
-    """`unit` is UCUM; a value without one is kept and not used, unless it is a pure number."""
+    """A value, named by `name` or `code`. `unit` is UCUM; a value without one is kept and not used, unless it is a pure
+    number. With a `comparator` the value is a bound. `id` is the laboratory's own for the value: one that is
+    `corrected` takes its place, one that is `cancelled` or `entered-in-error` takes it away, in whatever order they
+    arrive."""
 
-    name: Annotated[Word, Field(max_length=100)]
-    value: Number
+    name: Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    code: CodeIn | None = None
+    id: Word | None = None
+    value: Number | None = None
+    comparator: Literal["", "<", "<=", ">=", ">"] = ""
+    coded: Word | None = None
     unit: Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    specimen: Word | None = None
     collected_at: Moment | None = None
+    issued_at: Moment | None = None
+    status: Status = "final"
+    comments: tuple[Word, ...] = Field(default=(), strict=False, max_length=20)
+    reference_range: RangeIn | None = None
+    patient: PersonIn | None = None
 
 
-class CaseIn(Strict):
+class ImageRef(Strict):
+    """A DICOM instance that is stored already, by its SOP Instance UID."""
+
+    sop_instance_uid: Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
+    modality: ModalityName | None = None
+
+
+class InputsIn(Strict):
+    """What is added to a case: the `inputs` part. `images` are references; files come as parts of their own."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_INPUTS]})
+
+    note: NoteIn | None = None
+    labs: tuple[LabIn, ...] = Field(default=(), strict=False)
+    images: tuple[ImageRef, ...] = Field(default=(), strict=False)
+
+
+class CaseIn(InputsIn):
     """The `case` part. `reference` is the sender's own name for it, `index_time` the moment that is asked about."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_CASE]})
@@ -69,54 +156,20 @@ class CaseIn(Strict):
     reference: Word | None = None
     patient: PatientIn
     index_time: Moment | None = None
-    note: NoteIn | None = None
-    labs: tuple[LabIn, ...] = Field(default=(), strict=False)
 
 
-class PartOut(BaseModel):
-    """What became of a part at the door: `accepted`, `already_stored`, `quarantined` (kept, not used) or `rejected`."""
+class ModalityIn(Strict):
+    """`complete` says that nothing more of this modality will come, so that nobody waits for it; `absent_reason` why
+    there is none of it, such as `not_ordered`."""
 
-    part: str
-    modality: str | None = None
-    outcome: str
-    code: str = ""
-    sha256: str | None = None
-    original_sha256: str | None = None
+    complete: bool
+    absent_reason: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")] | None = None
 
 
-class CaseOut(BaseModel):
-    """A case; `state` is pending, done or failed, `reason` the code of why it failed."""
+class ReconciliationIn(Strict):
+    """A person's decision on a case that is held. `same_patient`: what contradicts was looked at, and all parts are of
+    one patient. `exclude`: the parts named are not of this patient, and are not used."""
 
-    id: str
-    reference: str | None
-    patient: PatientIn
-    state: str
-    reason: str
-    index_time: datetime | None
-    created_at: datetime
-    inputs_hash: str
-    parts: list[PartOut]
-    links: dict[str, str]
-
-
-class CaseLine(BaseModel):
-    """A case in a list."""
-
-    id: str
-    reference: str | None
-    state: str
-    created_at: datetime
-    flags: list[str]
-    links: dict[str, str]
-
-
-class CasePage(BaseModel):
-    """Newest first. `next` is the cursor of the page after, null on the last."""
-
-    cases: list[CaseLine]
-    next: str | None
-
-
-def links(case_id: str) -> dict[str, str]:
-    base = f"/v1/cases/{case_id}"
-    return {name: f"{base}/{name}" for name in ("results", "report", "similar")} | {"self": base}
+    decision: Literal["same_patient", "exclude"]
+    exclude: tuple[Annotated[str, Field(pattern=r"^(images|notes|labs)/[0-9]{1,5}$")], ...] = Field((), strict=False)
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]

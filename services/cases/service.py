@@ -1,194 +1,221 @@
-"""Takes cases, once each, and tells what became of them.
+"""Takes cases and what is added to them, once each, and tells what became of them.
 
-A case is acknowledged when its bytes and rows are durable and its diagnosis is owed: one transaction, after the files.
-The same key gets the same answer; the same content is the same case, whoever sends it and however often."""
+What is acknowledged is durable: bytes first, then rows, event and the diagnosis that is owed, in one transaction. The
+same key gets the same answer; the same content is the same case, whoever sends it and however often."""
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from clinimm.io.sandbox import Sandbox
 from services import audit
 from services.artifacts.facts import Model
 from services.blobs import Blobs
-from services.cases import door, store
-from services.cases.receive import Image, Submission
-from services.cases.schemas import CaseIn, CaseLine, CaseOut, CasePage, PartOut, PatientIn, links
-from services.cases.store import StoredCase, StoredImage, StoredLab
+from services.cases import door, growth, hold, shown, store
+from services.cases.answers import CaseOut, CasePage, EventOut, TimelineOut, ValidationOut
+from services.cases.arrivals import Arrivals, fingerprint_of, look, person_record
+from services.cases.growth import Growth
+from services.cases.owing import owe
+from services.cases.receive import Submission
+from services.cases.schemas import CaseIn, InputsIn
+from services.cases.stored import StoredCase
 from services.db import Database, now
-from services.errors import Refused
-from services.http import cursor
+from services.errors import Conflict, Issue
+from services.http import cursor, problem
 from services.http.ids import no_case
+from services.http.once import Answer, Asked, fingerprint, once, replayed
+from services.http.responses import check_version, etag_of_version
 from services.jobs import state
 from services.jobs.queue import Queue
-from services.settings import Limits
+from services.settings import Limits, Pace
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Receipt:
-    """The answer to a post, the very bytes: a repeated key gets them again."""
-
-    case_id: str
-    body: bytes
+CREATED, ADDED = "case.created", "case.added"
 
 
 @dataclass(frozen=True)
 class Cases:
+    """`secret` is what settled contradictions are remembered under."""
+
     database: Database
     blobs: Blobs
     queue: Queue
     model: Model
     limits: Limits
+    sandbox: Sandbox
+    pace: Pace
+    secret: bytes
 
-    def submit(self, client: str, key: str, submission: Submission) -> Receipt:
-        """Raises Refused, TooLarge or BadRequest for the content, or for a key that came with another content."""
-        case = door.parse_case(submission.case, self.limits)
-        inputs_hash = door.inputs_hash(case, submission.images)
+    def create(self, client: str, key: str, submission: Submission) -> Answer:
+        """The answer to the post of a case. Raises BadRequest, TooLarge, Refused or Conflict; nothing is then kept."""
+        case = door.parse(CaseIn, submission.document, self.limits)
+        content = fingerprint(case.model_dump(mode="json"), fingerprint_of(submission))
+        asked = Asked(client, key, fingerprint("create", content))
+        return self._take(asked, submission, case, lambda session: self._asked_before(session, case, client, content))
+
+    def add(self, client: str, key: str, case_id: str, submission: Submission, if_match: str | None) -> Answer:
+        """The answer to the post of more inputs of a case. Raises NotFound and Stale besides."""
+        inputs = door.parse(InputsIn, submission.document, self.limits)
+        content = fingerprint(inputs.model_dump(mode="json"), fingerprint_of(submission))
+        asked = Asked(client, key, fingerprint("add", case_id, content))
+        return self._take(asked, submission, inputs, lambda session: self._locked(session, case_id, if_match))
+
+    def validate(self, submission: Submission) -> ValidationOut:
+        """What `create` would answer. Raises what it would raise; keeps nothing."""
+        case = door.parse(CaseIn, submission.document, self.limits)
+        content = fingerprint(case.model_dump(mode="json"), fingerprint_of(submission))
+        arrivals = look(submission, case, self.model.modalities, self.sandbox, now())
         with self.database.read() as session:
-            if (receipt := _replay(session, client, key, inputs_hash)) is not None:
-                return receipt
-            stored = self._judge(session, client, case, submission.images, inputs_hash)
-        for image, kept in zip(submission.images, stored.images, strict=True):
-            if kept.sha256 is not None:
-                self.blobs.keep(image.staged)
-        try:
-            return self._commit(client, key, stored)
-        except IntegrityError:  # the same key or content came in at the same moment, and its transaction was first
-            return self._commit(client, key, stored)
+            there = store.created_of(session, content) or self._blank(case, "", content)
+            grown = self._grown(session, there, arrivals)
+        if grown.case.held:
+            raise _identity_conflict(grown.case, self.secret, "")
+        return ValidationOut(status=202, parts=shown.parts_of(grown.case, self.model.modalities, grown.parts))
 
     def case(self, case_id: str) -> CaseOut:
         """Raises NotFound."""
         with self.database.read() as session:
-            stored = store.get(session, case_id)
-            if stored is None:
-                raise no_case()
-            return _shown(session, stored)
+            return shown.told(session, _found(store.get(session, case_id)), self.model.modalities)
 
-    def page(self, flag: str | None, limit: int, after: str | None) -> CasePage:
+    def page(self, flag: str | None, reference: str | None, limit: int, after: str | None) -> CasePage:
+        before = cursor.decode(after)
         with self.database.read() as session:
-            lines = store.page(session, flag=flag, before=cursor.decode(after), limit=limit + 1)
-            states = state.of(session, "diagnose", [line.id for line in lines])
-        shown = [
-            CaseLine(
-                id=line.id,
-                reference=line.reference,
-                state=state.SHOWN[states[line.id][0]],
-                created_at=line.created_at,
-                flags=list(line.flags),
-                links=links(line.id),
-            )
-            for line in lines[:limit]
-        ]
-        return CasePage(cases=shown, next=cursor.encode(lines[limit - 1].seq) if len(lines) > limit else None)
+            found = store.page(session, flag=flag, reference=reference, before=before, limit=limit + 1)
+            told = shown.lines(session, found[:limit])
+        return CasePage(cases=told, next=cursor.encode(found[limit - 1].seq) if len(found) > limit else None)
 
-    def _judge(
-        self, session: Session, client: str, case: CaseIn, images: Sequence[Image], inputs_hash: str
-    ) -> StoredCase:
-        """The case as it will be stored, each part with its outcome."""
-        seen = store.known(session, [image.staged.sha256 for image in images])
-        outcomes = door.judge_labs(case.labs, self.model.modalities, case.index_time)
+    def timeline(self, case_id: str) -> TimelineOut:
+        """Raises NotFound."""
+        with self.database.read() as session:
+            if not store.exists(session, case_id):
+                raise no_case()
+            events = [EventOut(**vars(event)) for event in audit.timeline(session, case_id)]
+        return TimelineOut(case_id=case_id, events=events)
+
+    def settle(self, session: Session, before: StoredCase, after: StoredCase, cause: str, client: str) -> None:
+        """Keeps a new version, its event, and what is owed for it, in the caller's transaction."""
+        store.grow(session, after, cause, client)
+        facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause}
+        audit.record(session, client, ADDED if before.version else CREATED, after.id, of_case=after.id, **facts)
+        if after.held and not before.held:
+            fields = sorted({one.mismatch.field for one in hold.contradictions(after, self.secret) if not one.settled})
+            audit.record(session, client, "case.held", after.id, of_case=after.id, reason=after.held, fields=fields)
+        if before.held and not after.held:
+            audit.record(session, client, "case.released", after.id, of_case=after.id)
+        whole = {modality.name for modality in self.model.modalities} <= after.complete.keys()
+        owe(session, self.queue, after, self.model.digest, self.pace, whole=whole)
+
+    def _take(
+        self, asked: Asked, submission: Submission, inputs: InputsIn, subject: Callable[[Session], StoredCase]
+    ) -> Answer:
+        """Looks at what came, keeps its bytes, and grows the case that `subject` gives by it."""
+        if (told := replayed(self.database, asked)) is not None:
+            return told
+        arrivals = look(submission, inputs, self.model.modalities, self.sandbox, now())
+        try:
+            self._keep(arrivals)
+            answer = once(self.database, asked, lambda session: self._grow(session, subject(session), arrivals, asked))
+        except Conflict as conflict:
+            self._record_conflict(asked.client, conflict)
+            raise
+        log.info("inputs taken", extra={"client": asked.client, "at": answer.headers.get("Content-Location", "")})
+        return answer
+
+    def _keep(self, arrivals: Arrivals) -> None:
+        with self.database.read() as session:
+            known = store.instances(session, _uids(arrivals))
+        growth.check_conflicts(arrivals.images, known)
+        self.blobs.keep_all([one.staged for one in arrivals.images if one.image.sha256 is not None])
+
+    def _grow(self, session: Session, before: StoredCase, arrivals: Arrivals, asked: Asked) -> Answer:
+        grown = self._grown(session, before, arrivals)
+        after = grown.case
+        if grown.cause:
+            if not before.held:
+                self.queue.check_room(session)
+            if not before.version:
+                store.add(session, before)
+            self.settle(session, before, after, grown.cause, asked.client)
+        if after.held:
+            conflict = _identity_conflict(after, self.secret, after.id)
+            headers = {"Content-Type": problem.MEDIA, "Location": f"/v1/cases/{after.id}"}
+            return Answer(conflict.status, problem.told(conflict).encode(), headers)
+        told = shown.told(session, after, self.model.modalities, grown.parts)
+        return accepted(session, told)
+
+    def _grown(self, session: Session, before: StoredCase, arrivals: Arrivals) -> Growth:
+        known = store.instances(session, _uids(arrivals))
+        return growth.grown(before, arrivals, known, self.model.modalities, self.secret)
+
+    def _asked_before(self, session: Session, case: CaseIn, client: str, content: str) -> StoredCase:
+        """The case that the same content made before, or one that is not there yet."""
+        return store.created_of(session, content) or self._blank(case, client, content)
+
+    def _blank(self, case: CaseIn, client: str, content: str) -> StoredCase:
         return StoredCase(
             id=str(uuid.uuid4()),
             client=client,
             reference=case.reference,
             patient_id=case.patient.id,
+            patient=person_record(case.patient, "request"),
             index_time=case.index_time,
-            note=case.note.text if case.note else None,
-            note_acquired_at=case.note.acquired_at if case.note else None,
-            inputs_hash=inputs_hash,
+            version=0,
+            inputs_hash="",
+            created_hash=content,
+            held="",
+            complete={},
             created_at=now(),
-            images=tuple(self._image(image, seen) for image in images),
-            labs=tuple(
-                StoredLab(lab.name, str(lab.value), lab.unit, lab.collected_at, outcome, code)
-                for lab, (outcome, code) in zip(case.labs, outcomes, strict=True)
-            ),
         )
 
-    def _image(self, image: Image, seen: set[str]) -> StoredImage:
-        """`seen` grows with each image, so that one sent twice in a request is stored once."""
-        staged = image.staged
-        modality, outcome, code = door.judge_image(image, self.model.modalities, staged.sha256 in seen)
-        if outcome == door.REJECTED:
-            return StoredImage(modality, outcome, code, staged.size, staged.original_sha256, None, False)
-        seen.add(staged.sha256)
-        return StoredImage(modality, outcome, code, staged.size, staged.original_sha256, staged.sha256, staged.nulled)
+    def _locked(self, session: Session, case_id: str, if_match: str | None) -> StoredCase:
+        case = _found(store.get(session, case_id, lock=True))
+        check_version(if_match, case.version)
+        return case
 
-    def _commit(self, client: str, key: str, stored: StoredCase) -> Receipt:
+    def _record_conflict(self, client: str, conflict: Conflict) -> None:
+        uids = [issue.detail.rpartition(" ")[2] for issue in conflict.issues]
         with self.database.write() as session:
-            if (receipt := _replay(session, client, key, stored.inputs_hash)) is not None:
-                return receipt
-            same = store.with_hash(session, stored.inputs_hash)
-            if same is None:
-                self._create(session, stored)
-            shown = _shown(session, same or stored)
-            body = _as_repeated(shown).model_dump_json() if same else shown.model_dump_json()
-            store.remember(session, client, key, shown.id, body)
-        log.info("case accepted", extra={"case_id": shown.id, "client": client, "again": same is not None})
-        return Receipt(shown.id, body.encode())
-
-    def _create(self, session: Session, stored: StoredCase) -> None:
-        self.queue.check_room(session)
-        store.add(session, stored)
-        self.queue.enqueue(session, "diagnose", stored.id, self.model.digest)
-        audit.record(session, stored.client, "case.created", stored.id, inputs_hash=stored.inputs_hash)
+            audit.record(session, client, "instance.conflict", uids[0] if uids else "", instances=uids)
 
 
-def _replay(session: Session, client: str, key: str, inputs_hash: str) -> Receipt | None:
-    answered = store.answered(session, client, key)
-    if answered is None:
-        return None
-    case_id, body = answered
-    first = store.get(session, case_id)
-    if first is None or first.inputs_hash != inputs_hash:
-        raise Refused("key_reused", "This Idempotency-Key came with another content before.")
-    return Receipt(case_id, body.encode())
+def accepted(session: Session, told: CaseOut) -> Answer:
+    """202 with where its diagnosis can be waited for, or 200 where nothing is owed."""
+    job = state.of(session, "diagnose", [told.id]).get(told.id)
+    pending = told.state == state.SHOWN[state.QUEUED]
+    body = told.model_dump_json().encode()
+    there = (
+        f"/v1/jobs/{job.id}" if pending and job is not None and job.state == state.QUEUED else f"/v1/cases/{told.id}"
+    )
+    headers = {
+        "Location": there,
+        "Content-Location": f"/v1/cases/{told.id}",
+        "ETag": etag_of_version(body, told.version),
+    }
+    return Answer(202 if pending else 200, body, headers | ({"Retry-After": "1"} if pending else {}))
 
 
-def _shown(session: Session, stored: StoredCase) -> CaseOut:
-    job, reason = state.of(session, "diagnose", [stored.id])[stored.id]
-    return CaseOut(
-        id=stored.id,
-        reference=stored.reference,
-        patient=PatientIn(id=stored.patient_id),
-        state=state.SHOWN[job],
-        reason=reason,
-        index_time=stored.index_time,
-        created_at=stored.created_at,
-        inputs_hash=stored.inputs_hash,
-        parts=_parts(stored),
-        links=links(stored.id),
+def _uids(arrivals: Arrivals) -> Collection[str]:
+    there = {one.image.instance.sop_uid for one in arrivals.images if one.image.instance is not None}
+    return there | {one.sop_instance_uid for one in arrivals.references}
+
+
+def _identity_conflict(case: StoredCase, secret: bytes, case_id: str) -> Conflict:
+    """What is told of a case that is held: the parts and fields that contradict each other, not what they say."""
+    open_ones = [one.mismatch for one in hold.contradictions(case, secret) if not one.settled]
+    issues = [Issue(f"/{source}", hold.HELD, one.field) for one in open_ones for source in one.sources]
+    kept = f" It is kept as /v1/cases/{case_id}" if case_id else " It would be kept"
+    return Conflict(
+        hold.HELD,
+        f"The inputs name different patients.{kept}, without an answer until a person has reconciled it.",
+        issues=list(dict.fromkeys(issues)),
     )
 
 
-def _parts(stored: StoredCase) -> list[PartOut]:
-    note = [] if stored.note is None else [PartOut(part="note", **_outcome(*door.judge_note(stored.note)))]
-    labs = [PartOut(part=f"labs/{i}", **_outcome(lab.outcome, lab.code)) for i, lab in enumerate(stored.labs)]
-    images = [
-        PartOut(
-            part=f"images/{i}",
-            modality=image.modality,
-            sha256=image.sha256,
-            original_sha256=image.original_sha256,
-            **_outcome(image.outcome, image.code),
-        )
-        for i, image in enumerate(stored.images)
-    ]
-    return note + labs + images
-
-
-def _outcome(outcome: str, code: str) -> dict[str, str]:
-    return {"outcome": outcome, "code": code}
-
-
-def _as_repeated(shown: CaseOut) -> CaseOut:
-    """What a sender of content that is here already is told of its parts."""
-    parts = [
-        part.model_copy(update={"outcome": door.STORED}) if part.outcome == door.ACCEPTED else part
-        for part in shown.parts
-    ]
-    return shown.model_copy(update={"parts": parts})
+def _found(case: StoredCase | None) -> StoredCase:
+    if case is None:
+        raise no_case()
+    return case

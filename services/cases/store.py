@@ -1,128 +1,213 @@
 """Rows of cases, in and out. The session, and its transaction, are the caller's."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
+from services.cases.stored import Instance, Line, StoredAct, StoredCase, StoredImage, StoredLab, StoredNote
 from services.db import now
-from services.tables import CaseRow, FlagRow, ImageRow, KeyRow, LabRow
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    modality: str | None
-    outcome: str
-    code: str
-    bytes: int
-    original_sha256: str
-    sha256: str | None
-    preamble_nulled: bool
-
-
-@dataclass(frozen=True)
-class StoredLab:
-    name: str
-    value: str
-    unit: str
-    collected_at: datetime | None
-    outcome: str
-    code: str
-
-
-@dataclass(frozen=True)
-class StoredCase:
-    id: str
-    client: str
-    reference: str | None
-    patient_id: str
-    index_time: datetime | None
-    note: str | None
-    note_acquired_at: datetime | None
-    inputs_hash: str
-    created_at: datetime
-    images: tuple[StoredImage, ...]
-    labs: tuple[StoredLab, ...]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A case in a list; `flags` are those of its results."""
-
-    seq: int
-    id: str
-    reference: str | None
-    created_at: datetime
-    flags: tuple[str, ...]
+from services.tables import (
+    CaseRow,
+    DueRow,
+    FlagRow,
+    ImageRow,
+    InstanceRow,
+    LabRow,
+    NoteRow,
+    ReconciliationRow,
+    ResultRow,
+    VersionRow,
+)
 
 
 def add(session: Session, case: StoredCase) -> None:
-    scalars = {name: getattr(case, name) for name in _CASE_FIELDS}
-    images = [ImageRow(position=i, **vars(image)) for i, image in enumerate(case.images)]
-    labs = [LabRow(position=i, **vars(lab)) for i, lab in enumerate(case.labs)]
-    session.add(CaseRow(**scalars, images=images, labs=labs))
+    """The case itself; its parts and its version come with `grow`."""
+    session.add(CaseRow(**_values(case, "images", "notes", "labs", "acts")))
     session.flush()
 
 
-def get(session: Session, case_id: str) -> StoredCase | None:
+def grow(session: Session, case: StoredCase, cause: str, client: str) -> None:
+    """Brings the rows to the version that `case` is at: what is new of its parts, and the version itself."""
+    new = {"images": ImageRow, "notes": NoteRow, "labs": LabRow, "acts": ReconciliationRow}
+    _keep_instances(session, (image.instance for image in case.images if image.version == case.version))
+    for name, row in new.items():
+        parts = [part for part in getattr(case, name) if part.version == case.version]
+        session.add_all(row(case_id=case.id, **_row_values(part)) for part in parts)
+    session.execute(
+        sa.update(CaseRow)
+        .where(CaseRow.id == case.id)
+        .values(version=case.version, inputs_hash=case.inputs_hash, held=case.held, complete=dict(case.complete))
+        .execution_options(synchronize_session=False)
+    )
+    session.add(
+        VersionRow(
+            case_id=case.id,
+            version=case.version,
+            inputs_hash=case.inputs_hash,
+            cause=cause,
+            client=client,
+            created_at=now(),
+        )
+    )
+    session.flush()
+
+
+def get(session: Session, case_id: str, *, lock: bool = False) -> StoredCase | None:
+    """With `lock`, nobody else changes the case until the transaction ends."""
+    if lock:  # before anything is read: on PostgreSQL a plain read would see what was there before the wait
+        session.execute(sa.select(CaseRow.seq).where(CaseRow.id == case_id).with_for_update())
     return _case(session, CaseRow.id == case_id)
 
 
-def with_hash(session: Session, inputs_hash: str) -> StoredCase | None:
-    return _case(session, CaseRow.inputs_hash == inputs_hash)
+def created_of(session: Session, created_hash: str) -> StoredCase | None:
+    return _case(session, CaseRow.created_hash == created_hash)
 
 
-def page(session: Session, *, flag: str | None, before: int | None, limit: int) -> list[Line]:
-    """Newest first, so that cases that arrive meanwhile shift nothing."""
+def exists(session: Session, case_id: str) -> bool:
+    return session.scalar(sa.select(CaseRow.seq).where(CaseRow.id == case_id)) is not None
+
+
+def held(session: Session, case_id: str) -> str | None:
+    """Why no answer may be given, "" if one may, None if there is no such case."""
+    return session.scalar(sa.select(CaseRow.held).where(CaseRow.id == case_id))
+
+
+def instances(session: Session, sop_uids: Collection[str]) -> dict[str, Instance]:
+    """Those of the instances that are kept, by their UID."""
+    found: dict[str, Instance] = {}
+    wanted = sorted(set(sop_uids))
+    for start in range(0, len(wanted), 500):
+        query = sa.select(InstanceRow).where(InstanceRow.sop_uid.in_(wanted[start : start + 500]))
+        found |= {row.sop_uid: _instance(row) for row in session.scalars(query)}
+    return found
+
+
+def causes(session: Session, case_id: str, after: int, until: int) -> list[str]:
+    """Why the case has each version after one, until another."""
+    query = sa.select(VersionRow.cause).where(
+        VersionRow.case_id == case_id, VersionRow.version > after, VersionRow.version <= until
+    )
+    return list(session.scalars(query.order_by(VersionRow.version)))
+
+
+def page(session: Session, *, flag: str | None, reference: str | None, before: int | None, limit: int) -> list[Line]:
+    """Newest first, so that cases that arrive meanwhile shift nothing. `flag` is one of the latest result."""
     query = sa.select(CaseRow).order_by(CaseRow.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(CaseRow.seq < before)
+    if reference is not None:
+        query = query.where(CaseRow.reference == reference)
     if flag is not None:
-        query = query.where(CaseRow.id.in_(sa.select(FlagRow.case_id).where(FlagRow.flag == flag)))
+        query = query.where(CaseRow.id.in_(_latest_flags().where(FlagRow.flag == flag)), CaseRow.held == "")
     rows = session.scalars(query).all()
-    flags = _flags(session, [row.id for row in rows])
-    return [Line(row.seq, row.id, row.reference, row.created_at, tuple(flags.get(row.id, ()))) for row in rows]
+    flags = _flags(session, [row.id for row in rows if not row.held])
+    return [
+        Line(row.seq, row.id, row.version, row.reference, row.held, row.created_at, tuple(flags.get(row.id, ())))
+        for row in rows
+    ]
 
 
-def answered(session: Session, client: str, key: str) -> tuple[str, str] | None:
-    """(case id, body) of the first answer that this key of this client got."""
-    row = session.get(KeyRow, (client, key))
-    return None if row is None else (row.case_id, row.body)
-
-
-def remember(session: Session, client: str, key: str, case_id: str, body: str) -> None:
-    session.add(KeyRow(client=client, key=key, case_id=case_id, body=body, created_at=now()))
+def wait(session: Session, case_id: str, version: int) -> None:
+    """Notes that the case changed, and is to be diagnosed once it is quiet."""
+    row = session.get(DueRow, case_id)
+    if row is None:
+        session.add(DueRow(case_id=case_id, version=version, since=now()))
+    else:
+        row.version = version
     session.flush()
 
 
+def stop_waiting(session: Session, case_id: str) -> None:
+    session.execute(sa.delete(DueRow).where(DueRow.case_id == case_id))
+
+
+def waiting(session: Session, case_ids: Collection[str] | None = None) -> dict[str, int]:
+    """The cases that wait until they are quiet, with their versions; of some, or all."""
+    query = sa.select(DueRow.case_id, DueRow.version)
+    if case_ids is not None:
+        query = query.where(DueRow.case_id.in_(case_ids))
+    return {row.case_id: row.version for row in session.execute(query)}
+
+
 def known(session: Session, sha256s: Collection[str]) -> set[str]:
-    """Those of the names that an image row has."""
-    query = sa.select(ImageRow.sha256).where(ImageRow.sha256.in_(sha256s)).distinct()
-    return {name for name in session.scalars(query) if name}
+    """Those of the names that an image or an instance has."""
+    found: set[str] = set()
+    for column in (ImageRow.sha256, InstanceRow.sha256):
+        found |= {name for name in session.scalars(sa.select(column).where(column.in_(sha256s)).distinct()) if name}
+    return found
+
+
+def _keep_instances(session: Session, wanted: Iterable[Instance | None]) -> None:
+    """In the order of their UIDs, so that two requests with the same ones never wait for each other in a circle."""
+    named = {instance.sop_uid: instance for instance in wanted if instance is not None}
+    there = instances(session, named)
+    new = [named[uid] for uid in sorted(named.keys() - there.keys())]
+    session.add_all(InstanceRow(**_values(instance), created_at=now()) for instance in new)
+    session.flush()
 
 
 def _case(session: Session, condition: sa.ColumnElement[bool]) -> StoredCase | None:
-    loaded = selectinload(CaseRow.images), selectinload(CaseRow.labs)
-    row = session.scalars(sa.select(CaseRow).where(condition).options(*loaded)).one_or_none()
+    loaded = [selectinload(part) for part in (CaseRow.images, CaseRow.notes, CaseRow.labs, CaseRow.acts)]
+    query = sa.select(CaseRow).where(condition).options(*loaded).execution_options(populate_existing=True)
+    row = session.scalars(query).one_or_none()
     if row is None:
         return None
-    images = tuple(StoredImage(**{name: getattr(image, name) for name in _IMAGE_FIELDS}) for image in row.images)
-    labs = tuple(StoredLab(**{name: getattr(lab, name) for name in _LAB_FIELDS}) for lab in row.labs)
-    return StoredCase(**{name: getattr(row, name) for name in _CASE_FIELDS}, images=images, labs=labs)
+    known = instances(session, [image.sop_uid for image in row.images if image.sop_uid])
+    return StoredCase(
+        **_fields(row, StoredCase, "images", "notes", "labs", "acts"),
+        images=tuple(
+            StoredImage(**_fields(image, StoredImage, "instance"), instance=known.get(image.sop_uid or ""))
+            for image in row.images
+        ),
+        notes=tuple(StoredNote(**_fields(note, StoredNote)) for note in row.notes),
+        labs=tuple(StoredLab(**_fields(lab, StoredLab)) for lab in row.labs),
+        acts=tuple(
+            StoredAct(
+                **_fields(act, StoredAct, "settled", "excluded"),
+                settled=tuple(act.settled),
+                excluded=tuple(act.excluded),
+            )
+            for act in row.acts
+        ),
+    )
+
+
+def _latest_flags() -> sa.Select[str]:
+    """The cases of flags that belong to a result which none supersedes."""
+    later = sa.select(ResultRow.id).where(ResultRow.supersedes == FlagRow.result_id)
+    return sa.select(FlagRow.case_id).where(~later.exists())
 
 
 def _flags(session: Session, case_ids: Sequence[str]) -> dict[str, list[str]]:
-    rows = session.execute(
-        sa.select(FlagRow.case_id, FlagRow.flag).where(FlagRow.case_id.in_(case_ids)).order_by(FlagRow.flag).distinct()
-    )
+    query = _latest_flags().add_columns(FlagRow.flag).where(FlagRow.case_id.in_(case_ids)).order_by(FlagRow.flag)
     flags: dict[str, list[str]] = {}
-    for case_id, flag in rows:
+    for case_id, flag in session.execute(query.distinct()):
         flags.setdefault(case_id, []).append(flag)
     return flags
 
 
-_IMAGE_FIELDS = tuple(StoredImage.__dataclass_fields__)
-_LAB_FIELDS = tuple(StoredLab.__dataclass_fields__)
-_CASE_FIELDS = tuple(name for name in StoredCase.__dataclass_fields__ if name not in ("images", "labs"))
+def _instance(row: InstanceRow) -> Instance:
+    return Instance(**_fields(row, Instance))
+
+
+def _fields(row: object, noun: type[Any], *without: str) -> dict[str, Any]:
+    return {one.name: getattr(row, one.name) for one in fields(noun) if one.name not in without}
+
+
+def _values(noun: Any, *without: str) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in vars(noun).items() if name not in without}
+
+
+def _row_values(part: Any) -> dict[str, Any]:
+    values = _values(part, "instance")
+    if isinstance(part, StoredImage):
+        values["sop_uid"] = part.instance.sop_uid if part.instance else None
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """JSON columns hold lists and dicts."""
+    return list(value) if isinstance(value, tuple) else value

@@ -8,6 +8,7 @@ from fastapi import Depends
 from services.errors import NotFound
 
 _CASE_ID = re.compile(r"[0-9a-f-]{36}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def known_id(case_id: str) -> str:
@@ -21,4 +22,16 @@ def no_case() -> NotFound:
     return NotFound("case_not_found", "There is no such case.")
 
 
+def known_version(version: str) -> int:
+    """Raises NotFound."""
+    if not _VERSION.fullmatch(version):
+        raise no_result()
+    return int(version)
+
+
+def no_result() -> NotFound:
+    return NotFound("result_not_found", "There is no such result.")
+
+
+ResultVersion = Annotated[int, Depends(known_version)]
 CaseId = Annotated[str, Depends(known_id)]

@@ -110,14 +110,20 @@ async def read(request: Request, open_part: Callable[[str], Part], limit: int) -
     return reader.parts
 
 
-def _boundary(request: Request) -> bytes:
+def check_plain(request: Request) -> None:
+    """Raises UnsupportedMedia for a body that is compressed, or not in UTF-8."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMedia("encoding_unsupported", "Send the body as it is, not compressed.")
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind.lower() != b"multipart/form-data":
-        raise UnsupportedMedia("media_type_unsupported", "Send multipart/form-data.")
+    _, options = parse_options_header(request.headers.get("content-type", ""))
     if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
         raise UnsupportedMedia("charset_unsupported", "Send UTF-8.")
+
+
+def _boundary(request: Request) -> bytes:
+    check_plain(request)
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind.lower() != b"multipart/form-data":
+        raise UnsupportedMedia("media_type_unsupported", "Send multipart/form-data, or application/json.")
     if not options.get(b"boundary"):
         raise BadRequest("bad_multipart", "The content type names no boundary.")
     return options[b"boundary"]

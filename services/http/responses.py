@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from pydantic import BaseModel
 
-from services.errors import NotAcceptable
+from services.errors import NotAcceptable, PreconditionMissing, Stale
 
 JSON = "application/json"
 HTML = "text/html"
@@ -16,18 +16,31 @@ _QUALITY = re.compile(r"q=(0(\.\d{0,3})?|1(\.0{0,3})?)")
 
 
 def document(
-    request: Request, body: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None
+    request: Request,
+    body: BaseModel,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    version: int | None = None,
 ) -> Response:
-    """`body` as JSON. Raises NotAcceptable if the caller takes none."""
+    """`body` as JSON, its ETag telling its `version` if it has one. Raises NotAcceptable if the caller takes none."""
     preferred(request, (JSON,))
-    return content(request, body.model_dump_json().encode(), JSON, status=status, headers=headers)
+    data = body.model_dump_json().encode()
+    tag = etag(data) if version is None else etag_of_version(data, version)
+    return content(request, data, JSON, status=status, headers=headers, tag=tag)
 
 
 def content(
-    request: Request, data: bytes, media_type: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+    request: Request,
+    data: bytes,
+    media_type: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    tag: str | None = None,
 ) -> Response:
     """`data` with its ETag; 304 and no body where the caller's If-None-Match names it."""
-    tag = etag(data)
+    tag = tag or etag(data)
     known = NO_STORE | {"ETag": tag} | dict(headers or {})
     if request.method == "GET" and _matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=known)
@@ -36,6 +49,23 @@ def content(
 
 def etag(data: bytes) -> str:
     return f'"{hashlib.sha256(data).hexdigest()}"'
+
+
+def etag_of_version(data: bytes, version: int) -> str:
+    """A strong ETag that also tells the version, which is all that `check_version` asks for."""
+    return f'"{version}-{hashlib.sha256(data).hexdigest()}"'
+
+
+def check_version(if_match: str | None, version: int, *, needed: bool = False) -> None:
+    """Raises Stale if the caller's If-Match names another version than this, PreconditionMissing if it is `needed` and
+    there is none. A case whose state changed is still of the version that was seen."""
+    if if_match is None:
+        if needed:
+            raise PreconditionMissing("if_match_missing", "Send If-Match with the ETag of what you have seen.")
+        return
+    tags = [part.strip() for part in if_match.split(",")]
+    if "*" not in tags and not any(tag.startswith(f'"{version}-') or tag == f'"{version}"' for tag in tags):
+        raise Stale("version_stale", "It has changed since; read it again.")
 
 
 def preferred(request: Request, offered: tuple[str, ...]) -> str:

@@ -3,11 +3,16 @@ no lone surrogates, no integers over 64 bits, and no deeper than asked. Numbers 
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from services.errors import BadRequest, Issue, Refused
+
+Document = TypeVar("Document", bound=BaseModel)
 
 INTEGER_DIGITS = 19
 
@@ -59,6 +64,29 @@ def parse(data: bytes, *, depth: int) -> Any:
         issues = [Issue("", code, _SAID[code]) for code in dict.fromkeys(faults)]
         raise Refused("bad_json_values", "The JSON holds values that cannot be meant.", issues=issues)
     return value
+
+
+def document(schema: type[Document], data: bytes, *, depth: int = 8, code: str = "bad_document") -> Document:
+    """The document of a schema that JSON describes. Raises BadRequest, or Refused that lists every fault."""
+    value = parse(data, depth=depth)
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        names = _field_names(schema)
+        issues = [Issue(pointer(fault["loc"], names), fault["type"], fault["msg"]) for fault in error.errors()]
+        raise Refused(code, "The document breaks its schema.", issues=issues) from None
+
+
+def pointer(path: Sequence[str | int], names: Collection[str]) -> str:
+    """A JSON pointer of the schema's `names` and of indexes; a name that the sender made up is left out."""
+    return "".join(f"/{step}" for step in path if isinstance(step, int) or step in names)
+
+
+@cache
+def _field_names(schema: type[BaseModel]) -> frozenset[str]:
+    """Of the schema and all that it is made of."""
+    parts = [schema.model_json_schema(), *schema.model_json_schema().get("$defs", {}).values()]
+    return frozenset(name for part in parts for name in part.get("properties", {}))
 
 
 _SAID = {

@@ -24,7 +24,7 @@ class Executors:
         """Says that this worker lives."""
         self._beats += 1
         with self.database.write() as session:
-            session.merge(WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now()))
+            session.merge(WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now(), metrics={}))
 
     def rescue(self, client: DBOSClient) -> list[str]:
         """The jobs put back on the queue, if it is this worker's turn to do so."""

@@ -7,6 +7,7 @@ from services.db import Database, now
 from services.db.migrate import one_at_a_time
 from services.errors import Unavailable
 from services.jobs import state
+from services.logs import request_id
 from services.tables import JobRow
 
 APPLICATION = "clinimm"
@@ -19,6 +20,10 @@ def migrate(database: Database) -> None:
     """Brings DBOS's own tables to the version that is installed."""
     with one_at_a_time(database):
         DBOS.migrate(database.url)
+
+
+def job_name(kind: str, subject: str, model: str, version: int) -> str:
+    return f"{kind}:{subject}:{version}:{model[:16]}"
 
 
 class Queue:
@@ -34,19 +39,35 @@ class Queue:
             retry_connection_errors=False,
         )
 
-    def enqueue(self, session: Session, kind: str, subject: str, model: str) -> None:
-        """Owes `kind` for `subject`: once for each model, however often it is asked."""
-        job_id = f"{kind}:{subject}:{model[:16]}"
+    def enqueue(self, session: Session, kind: str, subject: str, model: str, *, version: int = 1) -> str:
+        """Owes `kind` for this version of `subject`: once for each model, however often it is asked. Gives its id."""
+        job_id = job_name(kind, subject, model, version)
+        if session.get(JobRow, job_id) is not None:
+            return job_id
         session.add(
-            JobRow(id=job_id, kind=kind, subject=subject, state=state.QUEUED, attempts=0, reason="", created_at=now())
+            JobRow(
+                id=job_id,
+                kind=kind,
+                subject=subject,
+                state=state.QUEUED,
+                attempts=0,
+                reason="",
+                version=version,
+                request_id=request_id.get(),
+                created_at=now(),
+            )
         )
         session.flush()
+        self._owe(session, kind, job_id, subject)
+        return job_id
+
+    def _owe(self, session: Session, kind: str, workflow_id: str, subject: str) -> None:
         self.client.enqueue_in_transaction(
             session,
             {
                 "workflow_name": kind,
                 "queue_name": kind,
-                "workflow_id": job_id,
+                "workflow_id": workflow_id,
                 "app_version": VERSION,
                 "application_name": APPLICATION,
             },

@@ -1,11 +1,13 @@
 """What became of the work that is owed: our own count of attempts, since DBOS resets its own when work is resumed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.tables import JobRow
+from services.tables import DueRow, JobRow
 
 QUEUED, DONE, DEAD = "queued", "done", "dead"
 SHOWN = {QUEUED: "pending", DONE: "done", DEAD: "failed"}  # what a caller is told
@@ -34,9 +36,14 @@ def bury(session: Session, job_id: str, reason: str) -> None:
 
 
 def waiting(session: Session) -> int:
-    """How many cases wait for their result."""
-    query = sa.select(sa.func.count()).where(JobRow.state == QUEUED, JobRow.kind == "diagnose")
-    return session.scalar(query) or 0
+    """How many cases wait for their result, or until they are quiet."""
+    owed = sa.select(sa.func.count()).where(JobRow.state == QUEUED, JobRow.kind == "diagnose")
+    return (session.scalar(owed) or 0) + (session.scalar(sa.select(sa.func.count()).select_from(DueRow)) or 0)
+
+
+def is_due(session: Session, case_id: str) -> bool:
+    """Whether a case waits until it is quiet."""
+    return session.get(DueRow, case_id) is not None
 
 
 def counts(session: Session) -> dict[tuple[str, str], int]:
@@ -45,10 +52,30 @@ def counts(session: Session) -> dict[tuple[str, str], int]:
     return {(kind, state): count for kind, state, count in rows}
 
 
-def of(session: Session, kind: str, subjects: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The (state, reason) of the newest job of each subject that has one."""
-    query = sa.select(JobRow).where(JobRow.kind == kind, JobRow.subject.in_(subjects)).order_by(JobRow.created_at)
-    return {row.subject: (row.state, row.reason) for row in session.scalars(query)}
+@dataclass(frozen=True)
+class JobState:
+    id: str
+    kind: str
+    subject: str
+    version: int
+    state: str
+    reason: str
+    created_at: datetime
+
+
+def of(session: Session, kind: str, subjects: Sequence[str]) -> dict[str, JobState]:
+    """The newest job of each subject that has one."""
+    query = sa.select(JobRow).where(JobRow.kind == kind, JobRow.subject.in_(subjects))
+    return {row.subject: _shown(row) for row in session.scalars(query.order_by(JobRow.version, JobRow.created_at))}
+
+
+def get(session: Session, job_id: str) -> JobState | None:
+    row = session.get(JobRow, job_id)
+    return None if row is None else _shown(row)
+
+
+def _shown(row: JobRow) -> JobState:
+    return JobState(row.id, row.kind, row.subject, row.version, row.state, row.reason, row.created_at)
 
 
 def _set(session: Session, job_id: str, state: str, reason: str) -> None:

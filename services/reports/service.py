@@ -51,5 +51,5 @@ def _say_why_not(session: Session, case_id: str, result_id: str | None) -> None:
     job = state.of(session, kind, [subject]).get(subject)
     if job is None:
         raise no_case()
-    if job[0] == state.DEAD:
+    if job.state == state.DEAD:
         raise NotFound("report_failed", "The report could not be made.")

@@ -1,17 +1,19 @@
 """/v1/cases/{id}/results"""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.errors import NotFound
-from services.http.ids import CaseId
-from services.http.responses import document
-from services.results.schemas import ResultOut, ResultsOut
+from services.http.ids import CaseId, ResultVersion
+from services.http.keys import KEY_HEADER, Key, claimed, sent
+from services.http.responses import JSON, document, preferred
+from services.results.schemas import AskedOut, ResultOut, ResultsOut
 from services.results.service import Results
 
 router = APIRouter(prefix="/v1/cases/{case_id}/results", tags=["results"])
+
+
+DOCUMENT = {"parameters": [KEY_HEADER]}
 
 
 def results(request: Request) -> Results:
@@ -26,9 +28,19 @@ def list_results(request: Request, room: Annotated[Results, Depends(results)], c
     return document(request, found, headers={"Retry-After": "1"} if found.state == "pending" else {})
 
 
+@router.post(
+    "", status_code=202, response_model=AskedOut, openapi_extra=DOCUMENT, dependencies=[Depends(claimed)]
+)
+def ask_again(request: Request, room: Annotated[Results, Depends(results)], key: Key, case_id: CaseId) -> Response:
+    """Asks for the case's answer by the model of now: after a model was promoted, old answers stay as they are until
+    this is said. 200 where that answer is there already."""
+    preferred(request, (JSON,))
+    return sent(room.ask_again(request.state.client, key, case_id))
+
+
 @router.get("/{version}", response_model=ResultOut)
-def get_result(request: Request, room: Annotated[Results, Depends(results)], case_id: CaseId, version: str) -> Response:
-    """One answer; it never changes."""
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
-        raise NotFound("result_not_found", "There is no such result.")
-    return document(request, room.version(case_id, int(version)))
+def get_result(
+    request: Request, room: Annotated[Results, Depends(results)], case_id: CaseId, version: ResultVersion
+) -> Response:
+    """One answer. It never changes; whether another has taken its place is told beside it."""
+    return document(request, room.version(case_id, version))

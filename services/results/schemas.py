@@ -69,13 +69,39 @@ class NextInputOut(Finite):
     flip_chance: dict[str, Probability]
 
 
+class ChangeOut(Finite):
+    """What a result changes of a target against the one it supersedes; `crossed` says that the decision is another. A
+    null is an answer that was abstained from."""
+
+    before: Probability | None
+    after: Probability | None
+    delta: Annotated[float, Field(ge=-1, le=1)] | None
+    crossed: bool
+
+
+class UnusedOut(Finite):
+    """A part of the case that is kept and not used, and why."""
+
+    part: str
+    outcome: str
+    code: str
+
+
 class ResultOut(Finite):
-    """One answer. `weights` are the gate's, exactly 0 for what was not used; `model` is the artifact's digest;
+    """One answer, to what the case held at `case_version`. `supersedes` is the version before it and `superseded_by` the
+    one after; `cause` says why there is another, such as `modality_added:labs`, and `changes` what it changes by target. `weights` are the gate's, exactly 0 for what was not used; `model` is the artifact's digest; `status` is
+    current or superseded;
     `next_inputs` ranks what is absent by how far it would be expected to change the answer."""
 
     id: str
     case_id: str
     version: int
+    case_version: int
+    supersedes: int | None
+    superseded_by: int | None
+    status: str
+    cause: str
+    changes: dict[str, ChangeOut]
     inputs_hash: str
     model: str
     created_at: datetime
@@ -85,6 +111,7 @@ class ResultOut(Finite):
     used: list[str]
     missing: list[str]
     rejected: list[str]
+    unused_inputs: list[UnusedOut]
     flags: list[str]
     conflict: ConflictOut | None = None
     next_inputs: list[NextInputOut] = []
@@ -93,9 +120,16 @@ class ResultOut(Finite):
 
 
 class ResultsOut(Finite):
-    """The answers to a case, newest first; `state` is pending, done or failed, `reason` the code of why it failed."""
+    """The answers to a case, newest first; `state` is pending, done, failed or held, `reason` the code of why it failed
+    or is held. While it is held no answer is given out, not those of before either."""
 
     case_id: str
     state: str
     reason: str
     results: list[ResultOut]
+
+
+class AskedOut(BaseModel):
+    """Where the answer can be waited for, or is."""
+
+    location: str

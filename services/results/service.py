@@ -6,47 +6,160 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from clinimm.types import Abstention
 from services import audit
-from services.db import Database
-from services.errors import NotFound
-from services.http.ids import no_case
+from services.db import Database, now
+from services.errors import Conflict
+from services.http.ids import no_case, no_result
+from services.http.once import Answer, Asked, fingerprint, once
 from services.jobs import state
+from services.jobs.queue import Queue
 from services.results import store
-from services.results.schemas import ResultOut, ResultsOut
+from services.results.schemas import AskedOut, ResultOut, ResultsOut
+from services.results.store import StoredResult
+
+NEEDS_REVIEW = "needs_re-review"
+
+
+HELD = "held"
 
 
 @dataclass(frozen=True)
 class Results:
+    """`model` is the digest of the artifact that answers now."""
+
     database: Database
+    queue: Queue
+    model: str
 
     def of_case(self, case_id: str) -> ResultsOut:
         """Raises NotFound."""
         with self.database.read() as session:
-            known = state.of(session, "diagnose", [case_id]).get(case_id)
-            results = [_shown(result) for result in store.of_case(session, case_id)]
-        if known is None:
-            raise no_case()
-        return ResultsOut(case_id=case_id, state=state.SHOWN[known[0]], reason=known[1], results=results)
+            withheld = store.is_withheld(session, case_id)
+            if withheld is None:
+                raise no_case()
+            if withheld:
+                return ResultsOut(case_id=case_id, state=HELD, reason=Abstention.IDENTITY_CONFLICT, results=[])
+            job = state.of(session, "diagnose", [case_id]).get(case_id)
+            found = store.of_case(session, case_id)
+            waits = state.is_due(session, case_id)
+        word = state.SHOWN[job.state] if job is not None and not waits else state.SHOWN[state.QUEUED]
+        reason = job.reason if job is not None and word == state.SHOWN[state.DEAD] else ""
+        return ResultsOut(case_id=case_id, state=word, reason=reason, results=_chain(found))
+
+    def ask_again(self, client: str, key: str, case_id: str) -> Answer:
+        """The answer to who wants the case as it is answered by the model of now: where to wait for it, or to find it.
+        Raises NotFound, Conflict while the case is held."""
+
+        def effect(session: Session) -> Answer:
+            if store.is_withheld(session, case_id) is None:
+                raise no_case()
+            version, inputs_hash, held = store.lock(session, case_id)
+            if held:
+                raise withheld()
+            if store.find(session, case_id, inputs_hash, self.model) is not None:
+                return Answer(200, _where(f"/v1/cases/{case_id}/results"), {"Location": f"/v1/cases/{case_id}/results"})
+            self.queue.check_room(session)
+            job_id = self.queue.enqueue(session, "diagnose", case_id, self.model, version=version)
+            audit.record(session, client, "case.asked_again", case_id, of_case=case_id, model=self.model)
+            there = f"/v1/jobs/{job_id}"
+            return Answer(202, _where(there), {"Location": there, "Retry-After": "1"})
+
+        return once(self.database, Asked(client, key, fingerprint("ask again", case_id)), effect)
 
     def version(self, case_id: str, version: int) -> ResultOut:
-        """Raises NotFound."""
+        """Raises NotFound, Conflict while the case is held."""
         with self.database.read() as session:
-            result = store.get(session, f"{case_id}-{version}")
-        if result is None:
-            raise NotFound("result_not_found", "There is no such result.")
-        return _shown(result)
+            if store.is_withheld(session, case_id):
+                raise withheld()
+            found = {result.version: result for result in _chain(store.of_case(session, case_id))}
+        if version not in found:
+            raise no_result()
+        return found[version]
+
+
+def _where(there: str) -> bytes:
+    return AskedOut(location=there).model_dump_json().encode()
+
+
+def withheld() -> Conflict:
+    return Conflict(
+        str(Abstention.IDENTITY_CONFLICT), "The inputs name different patients: no answer until a person has decided."
+    )
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an answer is to: a case at a version, and the hash of what it then held."""
+
+    case_id: str
+    version: int
+    inputs_hash: str
 
 
 def keep(
-    session: Session, case_id: str, inputs_hash: str, record: Mapping[str, Any], more_flags: Sequence[str] = ()
+    session: Session,
+    content: Content,
+    record: Mapping[str, Any],
+    causes: Sequence[str],
+    *,
+    more_flags: Sequence[str] = (),
+    crosses_signed: bool = False,
 ) -> str | None:
-    """The id of the new result, in the caller's transaction; None if these inputs and this model have theirs."""
+    """The id of the new result, in the caller's transaction, which holds the case. None if this content and this model
+    have theirs, or if there is an answer to a later version: an answer never takes the place of a newer one.
+
+    `causes` are those of the case's versions since the result before."""
     model = str(record["artifact"])
-    if store.find(session, inputs_hash, model) is not None:
+    if store.find(session, content.case_id, content.inputs_hash, model) is not None:
         return None
-    result_id = store.add(session, case_id, inputs_hash, model, dict(record), [*flags_of(record), *more_flags])
-    audit.record(session, audit.SYSTEM, "result.stored", result_id, inputs_hash=inputs_hash, model=model)
-    return result_id
+    previous = store.latest(session, content.case_id)
+    before = None if previous is None else store.get(session, previous)
+    if before is not None and before.case_version > content.version:
+        return None
+    version = 1 if before is None else before.version + 1
+    flags = [*flags_of(record), *more_flags, *([NEEDS_REVIEW] if crosses_signed else [])]
+    result = StoredResult(
+        id=f"{content.case_id}-{version}",
+        case_id=content.case_id,
+        version=version,
+        inputs_hash=content.inputs_hash,
+        model=model,
+        case_version=content.version,
+        cause=_cause(before, model, causes),
+        supersedes=previous,
+        changes={} if before is None else changes(before.record, record),
+        record=dict(record),
+        created_at=now(),
+        flags=tuple(flags),
+    )
+    store.add(session, result)
+    told = {"inputs_hash": content.inputs_hash, "model": model, "case_version": content.version, "cause": result.cause}
+    audit.record(session, audit.SYSTEM, "result.stored", result.id, of_case=content.case_id, **told)
+    if crosses_signed:
+        audit.record(session, audit.SYSTEM, f"result.{NEEDS_REVIEW}", result.id, of_case=content.case_id)
+    return result.id
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What one record changes of each target that both have."""
+    old = {target["target"]: target for target in before["targets"]}
+    found: dict[str, Any] = {}
+    for target in after["targets"]:
+        if (was := old.get(target["target"])) is None:
+            continue
+        p, q = was["probability"], target["probability"]
+        delta = None if p is None or q is None else round(q - p, 6)
+        crossed = was["decision"] != target["decision"]
+        found[target["target"]] = {"before": p, "after": q, "delta": delta, "crossed": crossed}
+    return found
+
+
+def _cause(before: StoredResult | None, model: str, causes: Sequence[str]) -> str:
+    if before is None:
+        return "created"
+    other = ["model_changed"] if before.model != model else []
+    return ",".join([*other, *dict.fromkeys(causes)])[:200] or "run_again"
 
 
 def flags_of(record: Mapping[str, Any]) -> list[str]:
@@ -56,16 +169,29 @@ def flags_of(record: Mapping[str, Any]) -> list[str]:
     return [*record["flags"], *(f"abstained:{reason}" for reason in sorted(reasons))]
 
 
-def _shown(result: store.StoredResult) -> ResultOut:
+def _chain(newest_first: Sequence[StoredResult]) -> list[ResultOut]:
+    """The results of a case, each with the one that took its place."""
+    later = {result.supersedes: result.version for result in newest_first}
+    return [_shown(result, later.get(result.id)) for result in newest_first]
+
+
+def _shown(result: StoredResult, superseded_by: int | None) -> ResultOut:
     told = {name: result.record[name] for name in ("targets", "weights", "inputs", "used", "missing", "rejected")}
     base = f"/v1/cases/{result.case_id}"
     return ResultOut(
         id=result.id,
         case_id=result.case_id,
         version=result.version,
+        case_version=result.case_version,
+        supersedes=None if result.supersedes is None else int(result.supersedes.rpartition("-")[2]),
+        superseded_by=superseded_by,
+        status="current" if superseded_by is None else "superseded",
+        cause=result.cause,
+        changes=result.changes,
         inputs_hash=result.inputs_hash,
         model=result.model,
         created_at=result.created_at,
+        unused_inputs=result.record.get("unused_inputs", []),
         flags=list(result.flags),
         conflict=result.record.get("conflict"),
         next_inputs=result.record.get("next_inputs", []),

@@ -1,6 +1,5 @@
 """Rows of results, in and out. The session, and its transaction, are the caller's."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.db import now
-from services.tables import FlagRow, ResultRow
+from services.tables import CaseRow, FlagRow, ResultRow
 
 
 @dataclass(frozen=True)
@@ -19,38 +17,50 @@ class StoredResult:
     version: int
     inputs_hash: str
     model: str
+    case_version: int
+    cause: str
+    supersedes: str | None
+    changes: dict[str, Any]
     record: dict[str, Any]
     created_at: datetime
     flags: tuple[str, ...]
 
 
-def find(session: Session, inputs_hash: str, model: str) -> str | None:
-    """The id of the one result of these inputs and this model."""
-    return session.scalar(sa.select(ResultRow.id).where(ResultRow.inputs_hash == inputs_hash, ResultRow.model == model))
+def find(session: Session, case_id: str, inputs_hash: str, model: str) -> str | None:
+    """The id of the one result of this content of the case and this model."""
+    row = ResultRow
+    query = sa.select(row.id).where(row.case_id == case_id, row.inputs_hash == inputs_hash, row.model == model)
+    return session.scalar(query)
 
 
-def add(
-    session: Session, case_id: str, inputs_hash: str, model: str, record: dict[str, Any], flags: Sequence[str]
-) -> str:
-    """The id of a new result, whose version is the case's next."""
-    latest = session.scalar(sa.select(sa.func.max(ResultRow.version)).where(ResultRow.case_id == case_id)) or 0
-    result_id = f"{case_id}-{latest + 1}"
-    session.add(
-        ResultRow(
-            id=result_id,
-            case_id=case_id,
-            version=latest + 1,
-            inputs_hash=inputs_hash,
-            model=model,
-            record=record,
-            created_at=now(),
-        )
-    )
+def latest(session: Session, case_id: str) -> str | None:
+    """The id of the result that none supersedes."""
+    row = ResultRow
+    return session.scalar(sa.select(row.id).where(row.case_id == case_id).order_by(row.version.desc()).limit(1))
+
+
+def is_withheld(session: Session, case_id: str) -> bool | None:
+    """Whether the case is held, so that no result of it may be shown; None if there is no such case."""
+    held = session.scalar(sa.select(CaseRow.held).where(CaseRow.id == case_id))
+    return None if held is None else bool(held)
+
+
+def lock(session: Session, case_id: str) -> tuple[int, str, str]:
+    """(version, inputs hash, why it is held) of a case that nobody else changes until the transaction ends."""
+    row = CaseRow
+    query = sa.select(row.version, row.inputs_hash, row.held).where(row.id == case_id).with_for_update()
+    version, inputs_hash, held = session.execute(query).one()
+    return version, inputs_hash, held
+
+
+def add(session: Session, result: StoredResult) -> None:
+    """Keeps a new result with its flags."""
+    values = {name: value for name, value in vars(result).items() if name != "flags"}
+    session.add(ResultRow(**values))
     session.flush()
-    words = dict.fromkeys(flag[:120] for flag in flags)
-    session.add_all(FlagRow(result_id=result_id, flag=word, case_id=case_id) for word in words)
+    words = dict.fromkeys(flag[:120] for flag in result.flags)
+    session.add_all(FlagRow(result_id=result.id, flag=word, case_id=result.case_id) for word in words)
     session.flush()
-    return result_id
 
 
 def of_case(session: Session, case_id: str) -> list[StoredResult]:
@@ -68,13 +78,7 @@ def get(session: Session, result_id: str) -> StoredResult | None:
 
 def _stored(session: Session, row: ResultRow) -> StoredResult:
     flags = session.scalars(sa.select(FlagRow.flag).where(FlagRow.result_id == row.id).order_by(FlagRow.flag)).all()
-    return StoredResult(
-        id=row.id,
-        case_id=row.case_id,
-        version=row.version,
-        inputs_hash=row.inputs_hash,
-        model=row.model,
-        record=row.record,
-        created_at=row.created_at,
-        flags=tuple(flags),
-    )
+    return StoredResult(**{name: getattr(row, name) for name in _FIELDS}, flags=tuple(flags))
+
+
+_FIELDS = tuple(name for name in StoredResult.__dataclass_fields__ if name != "flags")

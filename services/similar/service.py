@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -29,16 +30,19 @@ class Similar:
             if latest is not None and latest.embedding is not None:
                 found = self.search.nearest(session, latest.embedding, limit, same_patient=same_patient)
         with self.database.write() as session:
-            asked = {"limit": limit, "same_patient": same_patient, "exact": self.search.exact}
-            shown = {"cases": [one.case_id for one in found], "patients": [_token(one) for one in found]}
+            asked: dict[str, Any] = {"limit": limit, "same_patient": same_patient, "exact": self.search.exact}
+            shown: dict[str, Any] = {
+                "cases": [one.case_id for one in found],
+                "patients": [_token(one) for one in found],
+            }
             outcome = "answered" if known else "case_not_found"
             audit.record(session, client, "case.similar", case_id, outcome=outcome, **asked, **shown)
         if known is None:
             raise no_case()
         return SimilarOut(
             case_id=case_id,
-            state=state.SHOWN[known[0]],
-            reason=known[1] or _reason(latest),
+            state=state.SHOWN[known.state],
+            reason=known.reason or _reason(latest),
             model=latest.model if latest else None,
             exact=self.search.exact,
             similar=[_shown(one) for one in found],

@@ -83,7 +83,7 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
 
 @pytest.mark.xdist_group("one service")
 def test_similar_cases_are_found_by_what_the_worker_kept(service: httpx.Client, tiny_cohort: Path) -> None:
-    images = [("image", cohort_film(tiny_cohort, 2))]
+    images = [("image", cohort_film(tiny_cohort, 2, patient=""))]  # says of nobody that it is theirs
     mine, other = (post(service, case(name, patient={"id": name}), images).json() for name in "ab")
     for sent in (mine, other):
         await_result(service, sent["id"])

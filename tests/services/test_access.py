@@ -11,7 +11,7 @@ from service_processes import running_api
 from service_requests import case, post
 
 from clinimm.errors import ClinimmError, ConfigError
-from services.auth import Tokens, add_client
+from services.auth import Client, Tokens, add_client
 from services.server import serve
 from services.settings import Settings
 
@@ -56,7 +56,7 @@ def test_file_holds_no_token_and_only_we_may_read_it(tokens: Path) -> None:
     token = add_client(tokens, "pacs")
     assert token not in tokens.read_text()
     assert tokens.stat().st_mode & 0o077 == 0
-    assert Tokens.read(tokens).client(f"Bearer {token}") == "pacs"
+    assert Tokens.read(tokens).client(f"Bearer {token}") == Client("pacs", reviews=False)
     with pytest.raises(ConfigError):
         add_client(tokens, "pacs")
 

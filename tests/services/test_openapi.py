@@ -20,9 +20,12 @@ def document(api: httpx.Client) -> dict[str, Any]:
 
 def test_document_names_every_path_problem_and_limit(document: dict[str, Any]) -> None:
     assert set(document["paths"]) == {
-        "/healthz", "/readyz", "/metrics", "/v1/cases", "/v1/cases/{case_id}", "/v1/cases/{case_id}/results",
-        "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/report", "/v1/cases/{case_id}/similar",
-        "/v1/models", "/v1/capabilities",
+        "/healthz", "/readyz", "/metrics", "/v1/cases", "/v1/cases:validate", "/v1/cases/{case_id}",
+        "/v1/cases/{case_id}/inputs", "/v1/cases/{case_id}/modalities/{modality}", "/v1/cases/{case_id}/timeline",
+        "/v1/cases/{case_id}/identity", "/v1/cases/{case_id}/reconciliations", "/v1/cases/{case_id}/results",
+        "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/results/{version}/reviews",
+        "/v1/cases/{case_id}/reviews", "/v1/cases/{case_id}/report", "/v1/cases/{case_id}/similar",
+        "/v1/jobs/{job_id}", "/v1/models", "/v1/capabilities",
     }  # fmt: skip
     answers = document["paths"]["/v1/cases"]["post"]["responses"]
     assert {"202", "400", "401", "413", "415", "422", "503"} <= set(answers)
@@ -33,7 +36,7 @@ def test_example_is_accepted(api: httpx.Client, document: dict[str, Any]) -> Non
     form = document["paths"]["/v1/cases"]["post"]["requestBody"]["content"]["multipart/form-data"]
     [example] = [example["value"]["case"] for example in form["examples"].values()]
     assert example == EXAMPLE_CASE
-    assert post(api, example, [("image", film())]).status_code == 202
+    assert post(api, example, [("image", film(patient=example["patient"]["id"]))]).status_code == 202
 
 
 def test_what_is_answered_is_as_documented(api: httpx.Client, document: dict[str, Any]) -> None:

@@ -35,11 +35,16 @@ def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: Abstention 
     return answer.record()
 
 
+def content(shown: dict[str, Any]) -> results.Content:
+    """What an answer to a posted case is to."""
+    return results.Content(shown["id"], shown["version"], shown["inputs_hash"])
+
+
 def answered(database: Database, api: httpx.Client, reference: str, **facts: Any) -> tuple[str, str]:
     """(case id, result id) of a posted case that is given an answer, as a worker's transaction does."""
     shown = post(api, case(reference)).json()
     with database.write() as session:
-        result_id = results.keep(session, shown["id"], shown["inputs_hash"], record(shown["id"], **facts))
+        result_id = results.keep(session, content(shown), record(shown["id"], **facts), ["created"])
         job = session.scalars(sa.select(JobRow).where(JobRow.subject == shown["id"])).one()
         state.finish(session, job.id)
     assert result_id is not None
@@ -50,9 +55,9 @@ def test_second_answer_to_the_same_inputs_by_the_same_model_is_not_kept(
     either_api: httpx.Client, database: Database
 ) -> None:
     case_id, _ = answered(database, either_api, "a")
-    inputs_hash = either_api.get(f"/v1/cases/{case_id}").json()["inputs_hash"]
+    shown = either_api.get(f"/v1/cases/{case_id}").json()
     with database.write() as session:
-        assert results.keep(session, case_id, inputs_hash, record(case_id)) is None
+        assert results.keep(session, content(shown), record(case_id), []) is None
         assert session.scalar(sa.select(sa.func.count()).select_from(ResultRow)) == 1
     with pytest.raises(IntegrityError):
         add_copy(database)
@@ -62,24 +67,29 @@ def add_copy(database: Database) -> None:
     """The one result once more, under another id and version."""
     with database.write() as session:
         row = session.scalars(sa.select(ResultRow)).one()
-        copy = {name: getattr(row, name) for name in ("case_id", "inputs_hash", "model", "record", "created_at")}
-        session.add(ResultRow(id="another", version=2, **copy))
+        copy = {column.key: getattr(row, column.key) for column in sa.inspect(ResultRow).columns}
+        session.add(ResultRow(**copy | {"id": "another", "version": 2}))
 
 
 def test_another_model_gives_the_next_version(either_api: httpx.Client, database: Database) -> None:
     case_id, _ = answered(database, either_api, "a")
-    inputs_hash = either_api.get(f"/v1/cases/{case_id}").json()["inputs_hash"]
+    shown = either_api.get(f"/v1/cases/{case_id}").json()
     with database.write() as session:
-        results.keep(session, case_id, inputs_hash, record(case_id) | {"artifact": "e" * 64})
+        results.keep(session, content(shown), record(case_id) | {"artifact": "e" * 64}, [])
     found = either_api.get(f"/v1/cases/{case_id}/results").json()["results"]
     assert [(result["version"], result["model"][0]) for result in found] == [(2, "e"), (1, "d")]
+    assert [(result["cause"], result["status"]) for result in found] == [
+        ("model_changed", "current"),
+        ("created", "superseded"),
+    ]
+    assert (found[0]["supersedes"], found[1]["superseded_by"]) == (1, 2)
     assert either_api.get(f"/v1/cases/{case_id}/results/1").json() == found[1]
 
 
 def test_result_undone_leaves_neither_flags_nor_event(either_api: httpx.Client, database: Database) -> None:
     shown = post(either_api, case()).json()
     with contextlib.suppress(RuntimeError), database.write() as session:
-        results.keep(session, shown["id"], shown["inputs_hash"], record(shown["id"]))
+        results.keep(session, content(shown), record(shown["id"]), ["created"])
         raise RuntimeError
     with database.read() as session:
         assert session.scalars(sa.select(FlagRow)).all() == []
@@ -167,7 +177,7 @@ def test_flag_finds_the_cases_that_have_it(either_api: httpx.Client, database: D
     assert [line["id"] for line in found] == without[::-1]
     assert with_labs not in {line["id"] for line in found}
     assert {tuple(line["flags"]) for line in found} == {("missing:labs",)}
-    assert "flag=missing:labs" in page.links["next"]["url"]
+    assert "flag=missing%3Alabs" in page.links["next"]["url"]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_nothing_sent_is_in_logs_metrics_or_problems(told: io.StringIO, api: htt
     assert all(CANARY not in answer.text for answer in answers[1:])
     assert CANARY not in told.getvalue()
     events = [json.loads(line)["event"] for line in told.getvalue().splitlines()]
-    assert "case accepted" in events
+    assert "inputs taken" in events
 
 
 def test_line_has_the_request_id(told: io.StringIO, api: httpx.Client) -> None:

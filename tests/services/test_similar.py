@@ -49,11 +49,12 @@ class Place:
 
     def answer(self, case_id: str, point: np.ndarray | None, model: str = MODEL, abstained: str | None = None) -> str:
         """Keeps a result and where it lies, as a worker's transaction does."""
-        record = {"artifact": model, "abstained": abstained, "flags": [], "targets": []}
+        record: dict[str, Any] = {"artifact": model, "abstained": abstained, "flags": [], "targets": []}
         with self.database.write() as session:
             stored = cases.get(session, case_id)
             assert stored is not None
-            result_id = results.keep(session, case_id, stored.inputs_hash, record)
+            content = results.Content(case_id, stored.version, stored.inputs_hash)
+            result_id = results.keep(session, content, record, [])
             assert result_id is not None
             if point is not None:
                 embedding = Embedding(result_id, case_id, stored.patient_id, model, to_bytes(point))
@@ -233,7 +234,9 @@ def test_a_worker_keeps_where_the_case_lies_with_its_result(
     found = opened(database, settings.vectors, predictor.digest, predictor.config.fused_width)
     worker = Diagnosis(predictor, predictor, database, blobs, queue, found)
     with running_api(settings) as api:
-        whole = post(api, case("a", patient={"id": "a"}), [("image", cohort_film(tiny_cohort))]).json()["id"]
+        whole = post(api, case("a", patient={"id": "a"}), [("image", cohort_film(tiny_cohort, patient="a"))]).json()[
+            "id"
+        ]
         noted = post(api, case("b", patient={"id": "b"}, labs=None)).json()["id"]
         empty = post(api, case("c", patient={"id": "c"}, labs=None, note=None), [("image", b"no film")]).json()["id"]
         for case_id in (whole, noted, empty):

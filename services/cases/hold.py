@@ -1,0 +1,95 @@
+"""Whether all parts of a case are of one patient. Where they are not, it is held: no answer until a person decides."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clinimm.identity import Identity, Mismatch, key, mismatches, of_note
+from clinimm.types import Abstention
+from services.cases.stored import StoredCase
+
+HELD = str(Abstention.IDENTITY_CONFLICT)
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A mismatch, the key that its settlement is remembered by, and whether a person has settled it."""
+
+    mismatch: Mismatch
+    key: str
+    settled: bool
+
+
+def contradictions(case: StoredCase, secret: bytes) -> list[Contradiction]:
+    """All of a case, those that were settled too. What was excluded is not compared."""
+    told = identities(case)
+    settled = {one for act in case.acts for one in act.settled}
+    keyed = [(mismatch, key(mismatch, told, secret)) for mismatch in mismatches(told)]
+    return [Contradiction(mismatch, name, name in settled) for mismatch, name in keyed]
+
+
+def reason(case: StoredCase, secret: bytes) -> str:
+    """Why the case is to be held, or ""."""
+    return HELD if any(not one.settled for one in contradictions(case, secret)) else ""
+
+
+def identities(case: StoredCase) -> list[Identity]:
+    """Whose each part says it is, and whose the request did."""
+    excluded = {part for act in case.acts for part in act.excluded}
+    found = [_recorded(case.patient, "request")]
+    found += [_recorded(i.instance.identity, f"images/{i.position}") for i in case.images if i.instance is not None]
+    found += [_recorded(note.identity, f"notes/{note.position}") for note in case.notes]
+    found += [_header(note.text, f"notes/{note.position}") for note in case.notes]
+    found += [_recorded(_of_lab(lab.original), f"labs/{lab.position}") for lab in case.labs]
+    return [one for one in found if one is not None and one.source not in excluded]
+
+
+def values(case: StoredCase, mismatch: Mismatch) -> dict[str, str]:
+    """What each source of a mismatch says, for who may see it."""
+    told: dict[str, str] = {}
+    for one in identities(case):
+        value = getattr(one, mismatch.field)
+        if one.source in mismatch.sources and value is not None:
+            told[one.source] = (
+                f"{value} ({one.issuer})" if mismatch.field == "patient_id" and one.issuer else str(value)
+            )
+    return told
+
+
+def read_secret(folder: Path) -> bytes:
+    """The key that settlements are remembered under, made when it is first needed; the same for all API processes."""
+    path = folder / "identity.key"
+    if not path.exists():
+        fresh = folder / f"identity.key.{secrets.token_hex(8)}"
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(handle)
+        try:
+            os.link(fresh, path)  # fails where another process was first, whose key then counts
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_bytes()
+
+
+def _recorded(record: Mapping[str, object], source: str) -> Identity | None:
+    return replace(Identity.from_record(record), source=source) if record else None
+
+
+def _header(text: str, source: str) -> Identity | None:
+    found = of_note(text)
+    return None if found is None else replace(found, source=source)
+
+
+def _of_lab(original: Mapping[str, object]) -> Mapping[str, object]:
+    """A lab's `patient`, as it was sent, as a record."""
+    sent = original.get("patient")
+    if not isinstance(sent, dict):
+        return {}
+    names = {"patient_id": "id", "issuer": "issuer", "birth_date": "birth_date", "sex": "sex", "name": "name"}
+    return {"source": "", "removed": False, **{ours: sent.get(theirs) for ours, theirs in names.items()}}

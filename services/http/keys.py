@@ -1,0 +1,56 @@
+"""What a POST must bring: a key of its own, held while it is answered; and who may decide for people."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response
+
+from services.errors import BadRequest, Forbidden
+from services.http.once import Answer
+from services.http.responses import NO_STORE, etag
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+KEY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "A repeated post with the same key gets the first answer again, and has no second effect.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "0b1f6a52-9b0c-4f9e-8a3f-1c2d3e4f5a6b",
+}
+
+
+def idempotency_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> str:
+    """The key that makes a repeated post harmless. Raises BadRequest if there is none."""
+    if idempotency_key is None or not KEY.fullmatch(idempotency_key):
+        raise BadRequest("idempotency_key_missing", "Send an Idempotency-Key of 1-255 visible ASCII characters.")
+    return idempotency_key
+
+
+def if_match(if_match: Annotated[str | None, Header(include_in_schema=False)] = None) -> str | None:
+    """The version that the caller has seen, if it says so."""
+    return if_match
+
+
+Key = Annotated[str, Depends(idempotency_key)]
+Seen = Annotated[str | None, Depends(if_match)]
+
+
+async def claimed(request: Request, key: Key) -> AsyncIterator[None]:
+    """Holds the key against every other request with it. Raises Conflict `key_in_flight`."""
+    with request.app.state.claims.held(request.state.client, key):
+        yield
+
+
+def reviewer(request: Request) -> None:
+    """Raises Forbidden for a client that does not speak for people."""
+    if not request.state.reviews:
+        raise Forbidden("not_a_reviewer", "This client may not decide for people.")
+
+
+def sent(answer: Answer) -> Response:
+    """A stored answer, as it is sent: the very bytes, first time or again."""
+    headers = NO_STORE | {"ETag": etag(answer.body), "Content-Type": "application/json"} | dict(answer.headers)
+    return Response(answer.body, answer.status, headers)

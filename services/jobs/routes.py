@@ -1,0 +1,43 @@
+"""/v1/jobs/{id}"""
+
+import re
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from services.errors import NotFound
+from services.http.responses import document
+from services.jobs import state
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+JOB_ID = re.compile(r"[a-z]{1,16}:[0-9a-f-]{36,48}:[0-9]{1,9}:[0-9a-f]{1,16}")
+TOLD = {state.QUEUED: "running", state.DONE: "done", state.DEAD: "failed"}
+
+
+class JobOut(BaseModel):
+    """Work that is owed; `state` is running (begun or not), done or failed, `reason` the code of why it failed."""
+
+    id: str
+    kind: str
+    state: str
+    reason: str
+    links: dict[str, str]
+
+
+@router.get("/{job_id}", response_model=JobOut)
+def get_job(request: Request, job_id: str) -> Response:
+    """Whether it is done, and where its result then is; ask again after Retry-After."""
+    with request.app.state.database.read() as session:
+        found = state.get(session, job_id) if JOB_ID.fullmatch(job_id) else None
+    if found is None:
+        raise NotFound("job_not_found", "There is no such job.")
+    case = f"/v1/cases/{found.subject[:36]}"
+    told = JobOut(
+        id=found.id,
+        kind=found.kind,
+        state=TOLD[found.state],
+        reason=found.reason,
+        links={"case": case, "result": f"{case}/{'report' if found.kind == 'explain' else 'results'}"},
+    )
+    return document(request, told, headers={"Retry-After": "1"} if found.state == state.QUEUED else {})
