@@ -14,7 +14,7 @@ from clinimm.io.lab_table import SPECIMENS, Listed, ListedUnit, Range, lab_table
 from clinimm.io.unit_spellings import ALIASES
 from clinimm.types import Analyte
 
-_LIKELIER = math.log(10)  # by how much another unit must explain a value better before the stated one is doubted
+_LIKELIER = math.log(20)  # by how much another unit must explain a value better before the stated one is doubted
 _SAME_LIMIT = math.log(2)  # what the reference limits of two laboratories may differ by
 
 Limits = tuple[Decimal | None, Decimal | None]
@@ -74,10 +74,10 @@ def suspected(
 ) -> bool:
     """Whether a value was likely measured in another listed unit than the stated one.
 
-    The sender's own reference limits decide where they fit one unit only. Without them a value is suspected that is not
-    ordinary in the stated unit, is so in another, and is ten times likelier there among hospital patients. By this rule
-    at most one sound value in a hundred is suspected, if `ordinary` holds. That "<" stands before little, or ">" before
-    much, is no reason."""
+    The sender's own reference limits decide where they fit one unit only. Without them a value is suspected that is
+    ordinary in another unit, and twenty times likelier there among hospital patients. If `ordinary` holds, that befalls
+    less than one sound value in twenty per other unit (Markov's inequality); `benchmarks/unit_swaps.py` counts two in a
+    thousand. That "<" stands before little, or ">" before much, is no reason."""
     others = [unit for unit in entry.units if (unit.scale, unit.offset) != (stated.scale, stated.offset)]
     if value == 0 or not others:  # nothing is nothing in every unit
         return False
@@ -85,7 +85,7 @@ def suspected(
     if told is not None:
         return not told
     here = _float(stated.canonical(value))
-    if entry.is_ordinary(here) or comparator[:1] == ("<" if here < entry.ordinary[1] else ">"):
+    if comparator[:1] == ("<" if here < entry.ordinary[1] else ">"):
         return False
     there = [_float(unit.canonical(value)) for unit in others]
     least = entry.log_likelihood(here) + _LIKELIER

@@ -67,7 +67,6 @@ def test_lab_03_factors_are_those_of_ucum_where_the_dimension_is_the_same(
         ("cholesterol", "200", "mg/dL", "mmol/L", 5.173),
         ("triglycerides", "150", "mg/dL", "mmol/L", 1.694),
         ("hemoglobin", "14", "g/dL", "mmol/L", 8.688),
-        ("nt_probnp", "1", "pmol/L", "ng/L", 8.457),
         ("bnp", "1", "pmol/L", "ng/L", 3.464),
         ("ldh", "4", "ukat/L", "U/L", 240.0),
         ("hba1c", "7", "%{NGSP}", "mmol/mol", 53.00),
