@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,7 @@ class Predictor:
     uncertainty: Uncertainty
     guards: Guards
     device: torch.device
+    _absent: dict[str, dict[str, Tokens]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -141,8 +142,12 @@ class Predictor:
         def encoded() -> dict[str, Tokens]:
             return self.network.tokens_of(name, part, part.present)
 
+        if not bool(part.present[0]):  # zeros of a certain length, of whatever case
+            if name not in self._absent:
+                self._absent[name] = encoded()
+            return self._absent[name]
         shelf = self.preparer.shelf
-        if shelf is None or not bool(part.present[0]):
+        if shelf is None:
             return encoded()
         found = shelf.find_or_make("tokens", name, case.inputs[name], lambda: _found(encoded()))
         return _tokens_in(found, self.device)
