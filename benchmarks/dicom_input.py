@@ -66,8 +66,8 @@ def dataset(pixels: np.ndarray, syntax: UID, sop_class: UID) -> Dataset:
     return made
 
 
-def write_film(folder: Path, name: str, syntax: UID) -> Path:
-    pixels = film_pixels()
+def write_film(folder: Path, name: str, syntax: UID, pixels: np.ndarray | None = None) -> Path:
+    pixels = film_pixels() if pixels is None else pixels
     made = dataset(pixels, syntax, DigitalXRayImageStorageForPresentation)
     made.Modality, made.PixelSpacing = "DX", [0.16, 0.16]
     if syntax == RLELossless:
