@@ -21,6 +21,8 @@ from clinimm.io.scan_types import Limits
 
 LONGEST_ID, LONGEST_NAME = 64, 256  # the first is that of VR LO (PS3.5 6.2)
 DAY = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")
+AGE = re.compile(r"([0-9]{3})([DWMY])")
+UNITS_A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 SEXES: dict[str | None, Sex] = {"M": "M", "F": "F", "O": "O"}
 # Line ends that are no controls, and marks that turn the order of letters round.
 UNSEEN = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -56,9 +58,18 @@ def _told(piece: Piece) -> Inspection:
         columns=layout.columns,
         frames=layout.frames,
         acquired_at=piece.facts["acquired_at"],
+        body_part=piece.facts["body_part"],
+        laterality=code_text(header, "ImageLaterality") or code_text(header, "Laterality"),
+        age_years=_age_years(header),
         identity=identity,
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def _age_years(header: Dataset) -> float | None:
+    """The stated age (PS3.5 6.2, VR AS) in years; None where absent or of another form."""
+    match = AGE.fullmatch(str(header.get("PatientAge") or "").strip(" \0"))
+    return None if match is None else int(match[1]) / UNITS_A_YEAR[match[2]]
 
 
 def read_identity(header: Dataset) -> tuple[Identity, tuple[str, ...]]:

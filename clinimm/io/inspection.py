@@ -27,7 +27,8 @@ class Identity:
 class Inspection:
     """One DICOM image that may be read. A UID that the file does not give is None; `transfer_syntax` is a UID.
 
-    `acquired_at` is ISO 8601, with an offset from UTC only where the file gives one. `flags` are codes of what a
+    `laterality` is R, L, U or B; `age_years` is the age that the file states at the time of the study. `acquired_at`
+    is ISO 8601, with an offset from UTC only where the file gives one. `flags` are codes of what a
     careful reader should know: `charset_fallback` (the text is not in the character set it declares, and may be
     misread), `name_altered`, `bad_patient_id`, `bad_birth_date`, and those of scan.read_scan that need no pixels."""
 
@@ -41,6 +42,9 @@ class Inspection:
     columns: int
     frames: int
     acquired_at: str | None
+    body_part: str | None = None
+    laterality: str | None = None
+    age_years: float | None = None
     identity: Identity = field(default_factory=Identity)
     flags: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ their laboratory settle which of them stands, then those that stand settle which
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -40,7 +40,8 @@ _COMMENTS = {
 @dataclass(frozen=True)
 class LabItem:
     """One thing that a laboratory sent, verbatim. `source_id` is the laboratory's own identity of the value; a `code`
-    without a `system` is LOINC if it is shaped like one; `limits` are the sender's reference range, in `unit`."""
+    without a `system` is LOINC if it is shaped like one; `limits` are the sender's reference range, in `unit`;
+    `received_at` is when it came in, against which its own times are judged, if not now."""
 
     name: str = ""
     source_id: str | None = None
@@ -54,6 +55,7 @@ class LabItem:
     specimen: str | None = None
     collected_at: datetime | None = None
     issued_at: datetime | None = None
+    received_at: datetime | None = field(default=None, repr=False)
     status: Status = "final"
     comment_codes: tuple[str, ...] = ()
 
@@ -81,13 +83,14 @@ class _Times:
     image_time: datetime | None
     now: datetime
 
-    def fault(self, collected_at: datetime | None) -> str:
+    def fault(self, item: LabItem) -> str:
+        collected_at, now = item.collected_at, item.received_at or self.now
         if collected_at is None:
             return ""
-        known = [time for time in (self.now, self.index_time, self.image_time) if time is not None]
+        known = [time for time in (now, self.index_time, self.image_time) if time is not None]
         if any((time.tzinfo is None) != (collected_at.tzinfo is None) for time in known):
             return "time_zone"
-        if collected_at > self.now + CLOCK_TOLERANCE:
+        if collected_at > now + CLOCK_TOLERANCE:
             return "clock_skew"
         return "after_index_time" if self.index_time is not None and collected_at > self.index_time else ""
 
@@ -135,7 +138,7 @@ def _alone(item: LabItem, analytes: Sequence[Analyte], times: _Times) -> JudgedL
         return JudgedLab(None, "accepted", "unused_input")
     entry = listed(analyte)
     judged = _value(item, analyte, entry)
-    fault = times.fault(item.collected_at) or _spoiled(item, entry)
+    fault = times.fault(item) or _spoiled(item, entry)
     if fault:
         return replace(judged, outcome="quarantined", code=fault)
     if judged.outcome == "accepted" and not judged.code and times.is_stale(item.collected_at, entry):

@@ -126,6 +126,9 @@ def _instance(found: Inspection, staged: Staged) -> Instance:
         "columns": found.columns,
         "frames": found.frames,
         "acquired_at": found.acquired_at,
+        "body_part": found.body_part,
+        "laterality": found.laterality,
+        "age_years": found.age_years,
         "flags": list(found.flags),
     }
     who = found.identity

@@ -11,11 +11,12 @@ from typing import Any
 
 from clinimm.io.lab_judgement import JudgedLab, LabItem, judge
 from clinimm.types import Modality
-from services.cases import notes
+from services.cases import contradicting, notes
 from services.cases.stored import StoredCase, StoredImage, StoredLab, StoredNote
 
 ACCEPTED, STORED, QUARANTINED, REJECTED = "accepted", "already_stored", "quarantined", "rejected"
 KEPT = (ACCEPTED, STORED)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,16 @@ def settled(case: StoredCase, modalities: Sequence[Modality]) -> Content:
         f"images/{image.position}": Verdict(image.outcome, image.code, _header_flags(image)) for image in images
     }
     verdicts |= {part: Verdict(notes.WITHDRAWN, "other_patient") for part in sorted(excluded)}
+    of_all = [*_image_words(images), *notes.flags_of(of_notes), *_lab_words(labs, of_labs)]
+    films = tuple(image for image in images if image.outcome in KEPT and image.sha256)
+    note = next((note for note in texts if of_notes[note.position][0] == ACCEPTED), None)
+    doubts = contradicting.words(case, films, note, [lab for lab, one in zip(labs, of_labs, strict=True) if one.used])
     return Content(
         verdicts,
-        films=tuple(image for image in images if image.outcome in KEPT and image.sha256),
-        note=next((note for note in texts if of_notes[note.position][0] == ACCEPTED), None),
+        films=films,
+        note=note,
         labs=tuple(used for lab, one in zip(labs, of_labs, strict=True) if (used := _used(lab, one)) is not None),
-        flags=tuple(dict.fromkeys([*_image_words(images), *notes.flags_of(of_notes), *_lab_words(labs, of_labs)])),
+        flags=tuple(dict.fromkeys([*of_all, *doubts])),
     )
 
 
@@ -127,6 +132,7 @@ def lab_item(lab: StoredLab) -> LabItem:
         specimen=told.get("specimen"),
         collected_at=lab.collected_at,
         issued_at=_moment(told.get("issued_at")),
+        received_at=lab.received_at,
         status=told.get("status", "final"),
         comment_codes=tuple(told.get("comments", ())),
     )
@@ -143,10 +149,8 @@ def _judged(
 ) -> tuple[JudgedLab, ...]:
     analytes = [analyte for modality in modalities for analyte in modality.analytes]
     items = [lab_item(lab) for lab in labs]
-    received = [lab.received_at for lab in labs]
-    return judge(
-        items, analytes, index_time=index_time, image_time=image_time, now=max(received, default=datetime.now(UTC))
-    )
+    # Each value is judged by when it came in, so that a case says the same of it for ever.
+    return judge(items, analytes, index_time=index_time, image_time=image_time, now=_NEVER)
 
 
 def _used(lab: StoredLab, one: JudgedLab) -> UsedLab | None:

@@ -38,7 +38,7 @@ def reason(case: StoredCase, secret: bytes) -> str:
 def identities(case: StoredCase) -> list[Identity]:
     """Whose each part says it is, and whose the request did."""
     excluded = {part for act in case.acts for part in act.excluded}
-    found = [_recorded(case.patient, "request")]
+    found = [_recorded(_without_death(case.patient), "request")]
     found += [_recorded(i.instance.identity, f"images/{i.position}") for i in case.images if i.instance is not None]
     found += [_recorded(note.identity, f"notes/{note.position}") for note in case.notes]
     found += [_header(note.text, f"notes/{note.position}") for note in case.notes]
@@ -79,6 +79,10 @@ def read_secret(folder: Path) -> bytes:
 
 def _recorded(record: Mapping[str, object], source: str) -> Identity | None:
     return replace(Identity.from_record(record), source=source) if record else None
+
+
+def _without_death(patient: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: value for name, value in patient.items() if name != "deceased_at"}
 
 
 def _header(text: str, source: str) -> Identity | None:

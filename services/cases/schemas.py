@@ -81,9 +81,11 @@ class PersonIn(Strict):
 
 
 class PatientIn(PersonIn):
-    """The patient of the case. `id` is that of the films and the laboratory, or the same pseudonym for all."""
+    """The patient of the case. `id` is that of the films and the laboratory, or the same pseudonym for all; an id of
+    your own, which theirs are not to be compared with, needs an `issuer` of your own."""
 
     id: Word
+    deceased_at: Moment | None = None
 
 
 class NoteIn(Strict):

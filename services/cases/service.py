@@ -20,7 +20,7 @@ from services.cases.arrivals import Arrivals, fingerprint_of, look, person_recor
 from services.cases.growth import Growth
 from services.cases.owing import owe
 from services.cases.receive import Submission
-from services.cases.schemas import CaseIn, InputsIn
+from services.cases.schemas import CaseIn, InputsIn, PatientIn
 from services.cases.stored import StoredCase
 from services.db import Database, now
 from services.errors import Conflict, Issue
@@ -161,7 +161,7 @@ class Cases:
             client=client,
             reference=case.reference,
             patient_id=case.patient.id,
-            patient=person_record(case.patient, "request"),
+            patient=person_record(case.patient, "request") | _died(case.patient),
             index_time=case.index_time,
             version=0,
             inputs_hash="",
@@ -196,6 +196,10 @@ def accepted(session: Session, told: CaseOut) -> Answer:
         "ETag": etag_of_version(body, told.version),
     }
     return Answer(202 if pending else 200, body, headers | ({"Retry-After": "1"} if pending else {}))
+
+
+def _died(patient: PatientIn) -> dict[str, str]:
+    return {} if patient.deceased_at is None else {"deceased_at": patient.deceased_at.isoformat()}
 
 
 def _uids(arrivals: Arrivals) -> Collection[str]:

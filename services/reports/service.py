@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from services import audit
+from services import audit, holds
 from services.blobs import Blobs
 from services.db import Database
 from services.errors import NotFound, NotReady
@@ -20,7 +20,8 @@ class Reports:
     blobs: Blobs
 
     def record(self, case_id: str) -> bytes:
-        """The latest result's report as JSON. Raises NotFound, NotReady, or DamagedBlob if it was tampered with."""
+        """The latest result's report as JSON. Raises NotFound, NotReady, Conflict while the case is held, or DamagedBlob
+        if it was tampered with."""
         return self.blobs.read(self._report(case_id).record_sha256)
 
     def page(self, case_id: str) -> bytes:
@@ -29,6 +30,7 @@ class Reports:
 
     def _report(self, case_id: str) -> StoredReport:
         with self.database.read() as session:
+            holds.check(session, case_id)
             result_id = store.latest_result(session, case_id)
             report = store.get(session, result_id) if result_id else None
             if report is None:

@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from clinimm.types import Abstention
-from services import audit
+from services import audit, holds
 from services.db import Database, now
-from services.errors import Conflict
 from services.http.ids import no_case, no_result
 from services.http.once import Answer, Asked, fingerprint, once
 from services.jobs import state
@@ -35,10 +34,10 @@ class Results:
     def of_case(self, case_id: str) -> ResultsOut:
         """Raises NotFound."""
         with self.database.read() as session:
-            withheld = store.is_withheld(session, case_id)
-            if withheld is None:
+            held = holds.is_held(session, case_id)
+            if held is None:
                 raise no_case()
-            if withheld:
+            if held:
                 return ResultsOut(case_id=case_id, state=HELD, reason=Abstention.IDENTITY_CONFLICT, results=[])
             job = state.of(session, "diagnose", [case_id]).get(case_id)
             found = store.of_case(session, case_id)
@@ -52,11 +51,11 @@ class Results:
         Raises NotFound, Conflict while the case is held."""
 
         def effect(session: Session) -> Answer:
-            if store.is_withheld(session, case_id) is None:
+            if holds.is_held(session, case_id) is None:
                 raise no_case()
             version, inputs_hash, held = store.lock(session, case_id)
             if held:
-                raise withheld()
+                raise holds.withheld()
             if store.find(session, case_id, inputs_hash, self.model) is not None:
                 return Answer(200, _where(f"/v1/cases/{case_id}/results"), {"Location": f"/v1/cases/{case_id}/results"})
             self.queue.check_room(session)
@@ -70,8 +69,7 @@ class Results:
     def version(self, case_id: str, version: int) -> ResultOut:
         """Raises NotFound, Conflict while the case is held."""
         with self.database.read() as session:
-            if store.is_withheld(session, case_id):
-                raise withheld()
+            holds.check(session, case_id)
             found = {result.version: result for result in _chain(store.of_case(session, case_id))}
         if version not in found:
             raise no_result()
@@ -80,12 +78,6 @@ class Results:
 
 def _where(there: str) -> bytes:
     return AskedOut(location=there).model_dump_json().encode()
-
-
-def withheld() -> Conflict:
-    return Conflict(
-        str(Abstention.IDENTITY_CONFLICT), "The inputs name different patients: no answer until a person has decided."
-    )
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,6 @@ def latest(session: Session, case_id: str) -> str | None:
     return session.scalar(sa.select(row.id).where(row.case_id == case_id).order_by(row.version.desc()).limit(1))
 
 
-def is_withheld(session: Session, case_id: str) -> bool | None:
-    """Whether the case is held, so that no result of it may be shown; None if there is no such case."""
-    held = session.scalar(sa.select(CaseRow.held).where(CaseRow.id == case_id))
-    return None if held is None else bool(held)
-
-
 def lock(session: Session, case_id: str) -> tuple[int, str, str]:
     """(version, inputs hash, why it is held) of a case that nobody else changes until the transaction ends."""
     row = CaseRow

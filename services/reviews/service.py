@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services import audit
+from services import audit, holds
 from services.db import Database
 from services.errors import Conflict, Issue, NotFound, Refused
 from services.http import strict_json
@@ -31,7 +31,7 @@ class Reviews:
 
         def effect(session: Session) -> Answer:
             result = results.get(session, f"{case_id}-{version}")
-            if result is None or results.is_withheld(session, case_id):
+            if result is None or holds.is_held(session, case_id):
                 raise NotFound("result_not_found", "There is no such result.")
             if results.latest(session, case_id) != result.id:
                 raise Conflict("superseded", "A later result has taken its place; look at that one.")
@@ -45,7 +45,7 @@ class Reviews:
     def of_case(self, case_id: str) -> ReviewsOut:
         """Raises NotFound."""
         with self.database.read() as session:
-            if results.is_withheld(session, case_id) is None:
+            if holds.is_held(session, case_id) is None:
                 raise NotFound("case_not_found", "There is no such case.")
             return _told(session, case_id)
 

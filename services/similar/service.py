@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services import audit
+from services import audit, holds
 from services.db import Database
 from services.http.ids import no_case
 from services.jobs import state
@@ -22,8 +22,10 @@ class Similar:
     search: Search
 
     def to_case(self, client: str, case_id: str, limit: int, *, same_patient: bool) -> SimilarOut:
-        """The nearest cases to one, each once; without `same_patient` none of its own patient. Raises NotFound."""
+        """The nearest cases to one, each once; without `same_patient` none of its own patient. Raises NotFound,
+        Conflict while the case is held."""
         with self.database.read() as session:
+            holds.check(session, case_id)
             known = state.of(session, "diagnose", [case_id]).get(case_id)
             latest = store.latest(session, case_id)
             found: list[Neighbor] = []
