@@ -142,17 +142,22 @@ class Note:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value in the UCUM unit it was reported in; conversion happens in `io.labs`."""
+    """A value in the UCUM unit it was reported in; conversion happens in `io.labs`. One that is `settled` was judged
+    before, with more to go by than its value and unit: its unit is not doubted again."""
 
     name: str
     value: float
     unit: str
+    settled: bool = False
 
 
 @dataclass(frozen=True)
 class Measurements:
+    """The values of a panel; `refused` counts those of its analytes that a door before refused."""
+
     values: tuple[Measurement, ...]
     acquired_at: datetime | None = None
+    refused: int = 0
 
 
 Input = ImageFile | Note | Measurements

@@ -54,13 +54,23 @@ class PanelDoor:
             told = ", ".join(sorted(reasons)) or "none given"
             raise UnsupportedInput(code, f"no value of the panel can be used ({told})")
         values = np.where(known, np.arcsinh((panel.values - self.center) / self.scale), 0.0)
-        refused = len({m.name for m in given.values} & {a.name for a in self.modality.analytes}) - int(known.sum())
+        refused = (
+            len({m.name for m in given.values} & {a.name for a in self.modality.analytes})
+            - int(known.sum())
+            + given.refused
+        )
         quality = panel_quality(int(known.sum()), refused, len(known))
         return Seen(torch.tensor(values, dtype=torch.float32), torch.tensor(known), quality, panel.flags)
 
     def blank(self) -> Seen:
         length = len(self.center)
         return Seen(torch.zeros(length), torch.zeros(length, dtype=torch.bool), torch.zeros(len(PANEL)))
+
+
+def _refused(flags: Iterable[str]) -> set[str]:
+    """The analytes that a panel's flags say were sent and left out."""
+    pairs = (flag.partition(":") for flag in flags)
+    return {name for code, _, name in pairs if code not in ("unit_alias", "unused_input")}
 
 
 def _spread(column: Float64[np.ndarray, " n"]) -> float:

@@ -32,11 +32,17 @@ class Reading:
 
 
 def read(
-    value: Fraction, unit: str, analyte: Analyte, *, comparator: str = "", limits: Limits = (None, None)
+    value: Fraction,
+    unit: str,
+    analyte: Analyte,
+    *,
+    comparator: str = "",
+    limits: Limits = (None, None),
+    doubt: bool = True,
 ) -> Reading:
     """The value, or the limit behind a comparator, as the model's analyte. Codes: `unit_missing`, `unit_unknown`,
-    `unit_incompatible`, `not_a_number` (too large for a float), `suspected_unit_error`, `implausible_lab`. Raises
-    ConfigError if the analyte's own unit is not UCUM."""
+    `unit_incompatible`, `not_a_number` (too large for a float), `suspected_unit_error` (unless without `doubt`),
+    `implausible_lab`. Raises ConfigError if the analyte's own unit is not UCUM."""
     entry, written = listed(analyte), unit.strip()
     spelling = ALIASES.get(written, written)
     aliased = ("unit_alias",) if written in ALIASES else ()
@@ -44,7 +50,10 @@ def read(
         if entry is None:
             read = _unlisted(value, spelling, analyte)
         else:
-            read = _in_table(value, _stated(spelling, entry), analyte, entry, comparator, limits)
+            stated = _stated(spelling, entry)
+            read = _in_table(value, stated, analyte, entry)
+            if doubt and math.isfinite(read.value) and suspected(value, stated, entry, comparator, limits):
+                read = Reading(read.value, "suspected_unit_error")
     except InputError as error:
         return Reading(math.nan, error.code, aliased)
     return replace(read, flags=aliased + read.flags)
@@ -113,15 +122,11 @@ def is_measurable(value: Decimal) -> bool:
     return value.is_finite() and -250 < value.adjusted() < 250
 
 
-def _in_table(
-    value: Fraction, stated: ListedUnit, analyte: Analyte, entry: Listed, comparator: str, limits: Limits
-) -> Reading:
+def _in_table(value: Fraction, stated: ListedUnit, analyte: Analyte, entry: Listed) -> Reading:
     own, canonical = entry.unit(analyte.unit), stated.canonical(value)
     shown = _float(value if own is None or own == stated else own.reading(canonical))
     if not math.isfinite(shown):
         return Reading(math.nan, "not_a_number")
-    if suspected(value, stated, entry, comparator, limits):
-        return Reading(shown, "suspected_unit_error")
     if not within(canonical, entry.impossible) or not within(shown, analyte.plausible):
         return Reading(shown, "implausible_lab")
     return Reading(shown, "", () if within(canonical, entry.critical) else ("critical_lab",))

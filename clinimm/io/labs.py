@@ -77,7 +77,7 @@ def _reading(measurement: Measurement, analyte: Analyte) -> Reading:
     value: object = measurement.value
     if isinstance(value, bool) or not isinstance(value, Real) or not _is_finite(value):
         return Reading(math.nan, "not_a_number")
-    return read(Fraction(float(value)), measurement.unit, analyte)
+    return read(Fraction(float(value)), measurement.unit, analyte, doubt=not measurement.settled)
 
 
 def _is_finite(value: Real) -> bool:

@@ -1,7 +1,6 @@
 """A stored case as the library's noun, for the worker that answers it."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from clinimm.data.clock import LATE
 from clinimm.io.text import clean_note
@@ -70,15 +69,14 @@ def _panel(stored: StoredCase, content: Content, modality: Modality) -> Measurem
     any other input is, and so is one that has another reason for all of them."""
     mine = {analyte.name for analyte in modality.analytes}
     used = [lab for lab in content.labs if lab.analyte in mine]
+    verdicts = (content.verdicts[f"labs/{lab.position}"] for lab in stored.labs)
+    refused = [verdict for verdict in verdicts if verdict.analyte in mine and _refused(verdict)]
     if used:
-        times: list[datetime] = [lab.collected_at for lab in used if lab.collected_at is not None]
-        values = tuple(Measurement(lab.analyte, lab.value, lab.unit) for lab in used)
-        return Measurements(values, max(times, default=None))
-    codes = {
-        verdict.code
-        for lab in stored.labs
-        if (verdict := content.verdicts[f"labs/{lab.position}"]).analyte in mine and _refused(verdict)
-    }
+        times = [lab.collected_at for lab in used if lab.collected_at is not None]
+        values = tuple(Measurement(lab.analyte, lab.value, lab.unit, settled=True) for lab in used)
+        others = {verdict.analyte for verdict in refused} - {lab.analyte for lab in used}
+        return Measurements(values, max(times, default=None), len(others))
+    codes = {verdict.code for verdict in refused}
     if not codes:
         return None
     if codes == {LATE.reason}:

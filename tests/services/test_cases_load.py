@@ -96,3 +96,14 @@ def test_values_that_no_living_patient_has_are_named_as_the_reason(tmp_path: Pat
 def test_values_too_old_for_the_question_make_the_panel_stale(tmp_path: Path) -> None:
     case = load(stored(labs=(lab(0, "crp", hours=24 * 60),)), MODALITIES, Blobs(tmp_path))
     assert (case.absent["labs"].status, case.absent["labs"].reason) == (Status.STALE, "stale")
+
+
+def test_what_the_door_refused_counts_and_what_it_settled_is_not_doubted_again(
+    tmp_path: Path,
+) -> None:
+    doubtful = StoredLab(0, 1, "crp", "0.6", "mg/dL", NOON, NOON, {"reference_range": {"low": "0", "high": "0.5"}})
+    case = load(stored(labs=(doubtful, lab(1, "wbc", ""))), MODALITIES, Blobs(tmp_path))
+    panel = case.inputs["labs"]
+    assert isinstance(panel, Measurements)
+    assert [(m.name, m.value, m.settled) for m in panel.values] == [("crp", 6.0, True)]
+    assert panel.refused == 1
