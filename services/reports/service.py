@@ -20,8 +20,8 @@ class Reports:
     blobs: Blobs
 
     def record(self, case_id: str) -> bytes:
-        """The latest result's report as JSON. Raises NotFound, NotReady, Conflict while the case is held, DamagedBlob if
-        it was tampered with."""
+        """The latest result's report as JSON. Raises NotFound, NotReady, Conflict while the case is held, and
+        DamagedBlob where it was tampered with."""
         return self.blobs.read(self._report(case_id).record_sha256)
 
     def page(self, case_id: str) -> bytes:
