@@ -1,0 +1,216 @@
+"""The service under load: complete cases at a steady rate, reads over a full database, and ten times what it can take.
+
+    python benchmarks/service_load.py --artifact DIR [--data COHORT] [--cases 60] [--stored 100000] [--json FILE]
+
+1. One complete case (film, note, labs) a second is posted by a client that does not wait for the one before: seconds
+   from the post to the result, p50 and p95.
+2. With --stored cases and results in the database (inserted in bulk, each with a result of the model), 50 results a
+   second are read for 30 s by clients that do not wait for one another: ms, p50 and p95; and lists of 100.
+3. Cases are posted by 40 clients without a pause for 60 s, ten times and more of what one worker answers: what was
+   acknowledged and refused, memory of the API and its worker before, at its most and after, and the time until all that
+   was acknowledged is answered or, after two minutes, how many still wait."""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from serving import complete_cases, parts_of, service, synthetic, until
+
+from clinimm.types import Case
+from services.db import Database
+from services.tables import Base
+
+BLOCK = 5_000
+READS_A_SECOND, READ_SECONDS = 50, 30
+OVERLOAD_CLIENTS, OVERLOAD_SECONDS = 40, 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--artifact", type=Path, required=True, help="a trained model")
+    parser.add_argument("--data", type=Path, help="its cohort; without one, a synthetic one is written")
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--stored", type=int, default=100_000)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="clinimm-load-") as folder:
+        cases = complete_cases(asked.artifact, asked.data or synthetic(Path(folder) / "cohort"), 20)
+        data = Path(folder) / "service"
+        with service(data, asked.artifact) as client:
+            figures: dict[str, Any] = {"steady": steady(client, cases, asked.cases)}
+            filled = fill(data / "clinimm.db", asked.stored)
+            figures["reads"] = {"stored": asked.stored} | reads(client, filled)
+            figures["overload"] = overload(client, cases)
+    show(figures)
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2))
+
+
+def steady(client: httpx.Client, cases: Sequence[Case], count: int) -> dict[str, float]:
+    """Seconds from post to result, one case a second."""
+    posted_and_answered(client, cases[0])
+
+    def run(number: int) -> float:
+        time.sleep(max(0.0, started + number - time.perf_counter()))
+        return posted_and_answered(client, cases[number % len(cases)])
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(count) as pool:
+        seconds = list(pool.map(run, range(count)))
+    return {"cases": count, "p50_s": quantile(seconds, 0.5), "p95_s": quantile(seconds, 0.95), "max_s": max(seconds)}
+
+
+def posted_and_answered(client: httpx.Client, case: Case) -> float:
+    started = time.perf_counter()
+    answer = post(client, case)
+    answer.raise_for_status()
+    links = answer.json()["links"]
+    until(lambda: client.get(links["results"]).json()["state"] == "done", pause=0.02)
+    return time.perf_counter() - started
+
+
+def post(client: httpx.Client, case: Case) -> httpx.Response:
+    files = parts_of(case, uuid.uuid4().hex)
+    return client.post("/v1/cases", files=files, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+
+def fill(database: Path, count: int) -> list[str]:
+    """Ids of new cases, each with a job done and a result: copies of one that was answered."""
+    connection = Database(f"sqlite:///{database}")
+    tables = Base.metadata.tables
+    with connection.engine.begin() as session:
+        result = session.execute(sa.select(tables["results"]).limit(1)).mappings().one()
+        case = (
+            session.execute(sa.select(tables["cases"]).where(tables["cases"].c.id == result["case_id"]))
+            .mappings()
+            .one()
+        )
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    for start in range(0, count, BLOCK):
+        some = ids[start : start + BLOCK]
+        with connection.engine.begin() as session:
+            session.execute(
+                sa.insert(tables["cases"]),
+                [{**case, "seq": None, "id": one, "created_hash": one} for one in some],
+            )
+            session.execute(
+                sa.insert(tables["results"]),
+                [{**result, "id": f"{one}-1", "case_id": one, "version": 1, "supersedes": None} for one in some],
+            )
+            session.execute(sa.insert(tables["flags"]), [flag(one, i) for i, one in enumerate(some)])
+            session.execute(sa.insert(tables["jobs"]), [done(one) for one in some])
+    connection.close()
+    return ids
+
+
+def flag(case_id: str, number: int) -> dict[str, str]:
+    return {"result_id": f"{case_id}-1", "flag": "missing:labs" if number % 5 == 0 else "ok", "case_id": case_id}
+
+
+def done(case_id: str) -> dict[str, Any]:
+    return {
+        "id": f"diagnose:{case_id}:1:0", "kind": "diagnose", "subject": case_id, "state": "done", "attempts": 1,
+        "reason": "", "version": 1, "request_id": "", "created_at": datetime.now(UTC),
+    }  # fmt: skip
+
+
+def reads(client: httpx.Client, case_ids: Sequence[str]) -> dict[str, float]:
+    """ms of reading a result, and of reading lists of 100, flagged or not."""
+    lists = ["/v1/cases?limit=100", "/v1/cases?limit=100&flag=missing:labs"] * 10
+    listed = [timed(client, path) for path in lists]
+    paths = [f"/v1/cases/{one}/results" for one in case_ids[:: max(1, len(case_ids) // 1500)]]
+    read = at_rate(lambda i: timed(client, paths[i % len(paths)]), READS_A_SECOND, READ_SECONDS)
+    return {
+        "result_p50_ms": quantile(read, 0.5),
+        "result_p95_ms": quantile(read, 0.95),
+        "list_p50_ms": quantile(listed, 0.5),
+        "list_p95_ms": quantile(listed, 0.95),
+    }
+
+
+def at_rate(read: Callable[[int], float], a_second: int, seconds: int) -> list[float]:
+    def run(number: int) -> float:
+        time.sleep(max(0.0, started + number / a_second - time.perf_counter()))
+        return read(number)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(32) as pool:
+        return list(pool.map(run, range(a_second * seconds)))
+
+
+def timed(client: httpx.Client, path: str) -> float:
+    started = time.perf_counter()
+    client.get(path).raise_for_status()
+    return 1e3 * (time.perf_counter() - started)
+
+
+def overload(client: httpx.Client, cases: Sequence[Case]) -> dict[str, Any]:
+    """What becomes of far more than can be answered."""
+    before, most, stop = resident(), [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            most[0] = max(most[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    end = time.perf_counter() + OVERLOAD_SECONDS
+
+    def flood(number: int) -> list[int]:
+        codes = []
+        while time.perf_counter() < end:
+            codes.append(post(client, cases[number % len(cases)]).status_code)
+        return codes
+
+    with ThreadPoolExecutor(OVERLOAD_CLIENTS) as pool:
+        codes = [code for each in pool.map(flood, range(OVERLOAD_CLIENTS)) for code in each]
+    stop.set()
+    watcher.join()
+    return {
+        "posts": len(codes),
+        "acknowledged": sum(code == 202 for code in codes),
+        "told_to_come_again": sum(code in (429, 503) for code in codes),
+        "other": sum(code not in (202, 429, 503) for code in codes),
+        "mb_before": before,
+        "mb_most": most[0],
+        "mb_after": resident(),
+    }
+
+
+def resident() -> int:
+    """MB of all processes of the service: those that have its command in theirs."""
+    total = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            command = (status.parent / "cmdline").read_bytes()
+            if b"services.cli" in command or b"sandbox_child" in command:
+                line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+                total += int(line.split()[1])
+        except (OSError, StopIteration):
+            continue
+    return total // 1024
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    return round(statistics.quantiles(values, n=100, method="inclusive")[round(100 * share) - 1], 3)
+
+
+def show(figures: dict[str, Any]) -> None:
+    for name, told in figures.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:g}" for key, value in told.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
