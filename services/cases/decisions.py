@@ -46,10 +46,7 @@ class Decisions:
                 raise no_case()
             found = hold.contradictions(case, self.cases.secret)
             audit.record(session, client, "case.identity_shown", case_id, of_case=case_id, mismatches=len(found))
-        told = [
-            MismatchOut(field=one.mismatch.field, sources=hold.values(case, one.mismatch), settled=one.settled)
-            for one in found
-        ]
+        told = [MismatchOut(field=one.field, sources=hold.values(case, one), settled=one.settled) for one in found]
         return IdentityOut(case_id=case_id, held=bool(case.held), mismatches=told)
 
     def reconcile(self, client: str, key: str, case_id: str, body: bytes, if_match: str | None) -> Answer:

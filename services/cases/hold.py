@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clinimm.identity import Identity, Mismatch, key, mismatches, of_note
+from clinimm.identity import Identity, key, mismatches, of_note
 from clinimm.types import Abstention
 from services.cases.stored import StoredCase
 
@@ -15,19 +15,31 @@ HELD = str(Abstention.IDENTITY_CONFLICT)
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A mismatch, the key that its settlement is remembered by, and whether a person has settled it."""
+    """Parts that cannot be of one patient, by what `field` says; the key that its settlement is remembered by, and
+    whether a person has settled it."""
 
-    mismatch: Mismatch
+    field: str
+    sources: tuple[str, ...]
     key: str
     settled: bool
 
 
 def contradictions(case: StoredCase, secret: bytes) -> list[Contradiction]:
-    """All of a case, those that were settled too. What was excluded is not compared."""
+    """All of a case, those that were settled too. What was excluded is not compared. Parts that say the same of their
+    patient, as the films of a study do, contradict others together."""
     told = identities(case)
     settled = {one for act in case.acts for one in act.settled}
-    keyed = [(mismatch, key(mismatch, told, secret)) for mismatch in mismatches(told)]
-    return [Contradiction(mismatch, name, name in settled) for mismatch, name in keyed]
+    alike: dict[Identity, list[str]] = {}
+    for one in told:
+        alike.setdefault(replace(one, source=""), []).append(one.source)
+    few = [replace(content, source=sources[0]) for content, sources in alike.items()]
+    of_one = {sources[0]: sources for sources in alike.values()}
+    found = []
+    for mismatch in mismatches(few):
+        sources = [source for side in dict.fromkeys(mismatch.sources) for source in of_one[side]]
+        name = key(mismatch, few, secret)
+        found.append(Contradiction(mismatch.field, tuple(sources), name, name in settled))
+    return found
 
 
 def reason(case: StoredCase, secret: bytes) -> str:
@@ -46,14 +58,14 @@ def identities(case: StoredCase) -> list[Identity]:
     return [one for one in found if one is not None and one.source not in excluded]
 
 
-def values(case: StoredCase, mismatch: Mismatch) -> dict[str, str]:
-    """What each source of a mismatch says, for who may see it."""
+def values(case: StoredCase, contradiction: Contradiction) -> dict[str, str]:
+    """What each part says, for who may see it."""
     told: dict[str, str] = {}
     for one in identities(case):
-        value = getattr(one, mismatch.field)
-        if one.source in mismatch.sources and value is not None:
+        value = getattr(one, contradiction.field)
+        if one.source in contradiction.sources and value is not None:
             told[one.source] = (
-                f"{value} ({one.issuer})" if mismatch.field == "patient_id" and one.issuer else str(value)
+                f"{value} ({one.issuer})" if contradiction.field == "patient_id" and one.issuer else str(value)
             )
     return told
 

@@ -102,7 +102,7 @@ class Cases:
         facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause}
         audit.record(session, client, ADDED if before.version else CREATED, after.id, of_case=after.id, **facts)
         if after.held and not before.held:
-            fields = sorted({one.mismatch.field for one in hold.contradictions(after, self.secret) if not one.settled})
+            fields = sorted({one.field for one in hold.contradictions(after, self.secret) if not one.settled})
             audit.record(session, client, "case.held", after.id, of_case=after.id, reason=after.held, fields=fields)
         if before.held and not after.held:
             audit.record(session, client, "case.released", after.id, of_case=after.id)
@@ -209,7 +209,7 @@ def _uids(arrivals: Arrivals) -> Collection[str]:
 
 def _identity_conflict(case: StoredCase, secret: bytes, case_id: str) -> Conflict:
     """What is told of a case that is held: the parts and fields that contradict each other, not what they say."""
-    open_ones = [one.mismatch for one in hold.contradictions(case, secret) if not one.settled]
+    open_ones = [one for one in hold.contradictions(case, secret) if not one.settled]
     issues = [Issue(f"/{source}", hold.HELD, one.field) for one in open_ones for source in one.sources]
     kept = f" It is kept as /v1/cases/{case_id}" if case_id else " It would be kept"
     return Conflict(
