@@ -177,7 +177,7 @@ def _image_words(images: Sequence[StoredImage]) -> list[str]:
 def _lab_words(labs: Sequence[StoredLab], judged: Sequence[JudgedLab]) -> list[str]:
     words: list[str] = []
     for lab, one in zip(labs, judged, strict=True):
-        name = one.analyte or lab.name or str(dict(lab.original.get("code") or {}).get("code", ""))
+        name = one.analyte or f"labs/{lab.position}"  # not what the sender calls it: flags are told everywhere
         codes = [one.code] if one.code and one.code not in ("duplicate", "unused_input") else []
         words += [f"{code.partition(':')[0]}:{name}" for code in [*codes, *one.flags]]
     return words

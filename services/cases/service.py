@@ -99,7 +99,7 @@ class Cases:
     def settle(self, session: Session, before: StoredCase, after: StoredCase, cause: str, client: str) -> None:
         """Keeps a new version, its event, and what is owed for it, in the caller's transaction."""
         store.grow(session, after, cause, client)
-        facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause}
+        facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause, "parts": _new_parts(after)}
         audit.record(session, client, ADDED if before.version else CREATED, after.id, of_case=after.id, **facts)
         if after.held and not before.held:
             fields = sorted({one.field for one in hold.contradictions(after, self.secret) if not one.settled})
@@ -196,6 +196,13 @@ def accepted(session: Session, told: CaseOut) -> Answer:
         "ETag": etag_of_version(body, told.version),
     }
     return Answer(202 if pending else 200, body, headers | ({"Retry-After": "1"} if pending else {}))
+
+
+def _new_parts(case: StoredCase) -> list[str]:
+    """What its version brought to a case."""
+    found = [f"images/{image.position}" for image in case.images if image.version == case.version]
+    found += [f"notes/{note.position}" for note in case.notes if note.version == case.version]
+    return found + [f"labs/{lab.position}" for lab in case.labs if lab.version == case.version]
 
 
 def _died(patient: PatientIn) -> dict[str, str]:

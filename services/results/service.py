@@ -127,7 +127,7 @@ def keep(
     )
     store.add(session, result)
     told = {"inputs_hash": content.inputs_hash, "model": model, "case_version": content.version, "cause": result.cause}
-    audit.record(session, audit.SYSTEM, "result.stored", result.id, of_case=content.case_id, **told)
+    audit.record(session, audit.SYSTEM, "result.stored", result.id, of_case=content.case_id, flags=flags, **told)
     if crosses_signed:
         audit.record(session, audit.SYSTEM, f"result.{NEEDS_REVIEW}", result.id, of_case=content.case_id)
     return result.id
