@@ -18,6 +18,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    Update,
+    update,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -70,6 +72,14 @@ class CaseRow(Base):
     notes: Mapped[list["NoteRow"]] = relationship(order_by="NoteRow.position", lazy="raise")
     labs: Mapped[list["LabRow"]] = relationship(order_by="LabRow.position", lazy="raise")
     acts: Mapped[list["ReconciliationRow"]] = relationship(order_by="ReconciliationRow.position", lazy="raise")
+
+
+def locking(case_id: str) -> Update:
+    """The statement that keeps every other process from changing a case until the transaction ends. It is a write that
+    changes nothing: SQLite has no lock for a row that is only read, and would begin its transaction too late."""
+    row = CaseRow
+    found = update(row).where(row.id == case_id).values(version=row.version)
+    return found.execution_options(synchronize_session=False)
 
 
 class VersionRow(Base):

@@ -20,6 +20,7 @@ from services.tables import (
     ReconciliationRow,
     ResultRow,
     VersionRow,
+    locking,
 )
 
 
@@ -58,7 +59,7 @@ def grow(session: Session, case: StoredCase, cause: str, client: str) -> None:
 def get(session: Session, case_id: str, *, lock: bool = False) -> StoredCase | None:
     """With `lock`, nobody else changes the case until the transaction ends."""
     if lock:  # before anything is read: on PostgreSQL a plain read would see what was there before the wait
-        session.execute(sa.select(CaseRow.seq).where(CaseRow.id == case_id).with_for_update())
+        session.execute(locking(case_id))
     return _case(session, CaseRow.id == case_id)
 
 

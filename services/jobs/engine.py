@@ -83,7 +83,12 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
 
     @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
     def run(subject: str) -> bool:
-        return bool(conclude(subject, compute(subject)))
+        outcome = compute(subject)
+        try:
+            return bool(conclude(subject, outcome))
+        except Exception as error:  # left to DBOS it would be an error of its own, and the job queued for ever
+            log.error("job cannot be concluded", extra={"job": str(DBOS.workflow_id)}, exc_info=error)
+            return bool(conclude(subject, {"failed": _code(error)}))
 
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:

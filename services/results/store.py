@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.tables import CaseRow, FlagRow, ResultRow
+from services.tables import CaseRow, FlagRow, ResultRow, locking
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def latest(session: Session, case_id: str) -> str | None:
 def lock(session: Session, case_id: str) -> tuple[int, str, str]:
     """(version, inputs hash, why it is held) of a case that nobody else changes until the transaction ends."""
     row = CaseRow
-    query = sa.select(row.version, row.inputs_hash, row.held).where(row.id == case_id).with_for_update()
-    version, inputs_hash, held = session.execute(query).one()
+    found = session.execute(locking(case_id).returning(row.version, row.inputs_hash, row.held))
+    version, inputs_hash, held = found.one()
     return version, inputs_hash, held
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from services.db import now
 from services.results.service import NEEDS_REVIEW
-from services.tables import CaseRow, FlagRow, ResultRow, ReviewRow
+from services.tables import FlagRow, ResultRow, ReviewRow, locking
 
 SIGNED = "signed_off"
 
@@ -23,7 +23,7 @@ class StoredReview:
 
 def add(session: Session, case_id: str, result_id: str, verdict: str, reason: str, client: str) -> None:
     """The next review of the case, which nobody else reviews until the transaction ends."""
-    session.execute(sa.select(CaseRow.seq).where(CaseRow.id == case_id).with_for_update())
+    session.execute(locking(case_id))
     position = session.scalar(sa.select(sa.func.count()).where(ReviewRow.case_id == case_id)) or 0
     session.add(
         ReviewRow(
