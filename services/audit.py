@@ -12,6 +12,7 @@ from services.logs import request_id
 from services.tables import EventRow
 
 SYSTEM = "system"
+OPERATOR = "operator"  # whoever may run our commands on the machine
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ def record(
             facts=facts,
         )
     )
+
+
+def last_request(session: Session, case_id: str) -> str:
+    """The id of the request that last did something to a case, or ""."""
+    query = sa.select(EventRow.request_id).where(EventRow.case_id == case_id, EventRow.request_id != "")
+    return session.scalar(query.order_by(EventRow.seq.desc()).limit(1)) or ""
 
 
 def timeline(session: Session, case_id: str) -> list[Event]:

@@ -1,13 +1,20 @@
-"""`clinimm-service`: serve the API, work off the queue, migrate the database, let a client in."""
+"""`clinimm-service`: serve the API, work off the queue, migrate and check what is stored, let a client in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clinimm.errors import ClinimmError
 
+if TYPE_CHECKING:
+    import services.db
+
 cli = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+jobs = typer.Typer(help="Work that is owed, and what could not be done.", no_args_is_help=True)
+cli.add_typer(jobs, name="jobs")
 
 Data = Annotated[Path | None, typer.Option(help="Folder of files and, by default, of the SQLite database.")]
 Registry = Annotated[
@@ -120,6 +127,37 @@ def migrate(data: Data = None, database_url: Database = None) -> None:
     prepared(settings(data=data, database_url=database_url).url).close()
 
 
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="Only those that are dead, queued or done.")] = None,
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Tell the work that is owed, oldest first: id, state, attempts, reason, age in seconds."""
+    from services.jobs import letters
+
+    with _database(data, database_url) as database:
+        for line in letters.lines(database, state):
+            typer.echo(line)
+
+
+@jobs.command()
+def retry(
+    job_id: Annotated[str | None, typer.Argument(help="A dead job's id.")] = None,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="Every dead job.")] = False,
+    data: Data = None,
+    database_url: Database = None,
+) -> None:
+    """Put dead jobs back on the queue, their attempts forgotten."""
+    from services.jobs import letters
+
+    if (job_id is None) != all_dead:
+        raise typer.BadParameter("name a job, or say --all-dead")
+    with _database(data, database_url) as database:
+        for retried in letters.retry(database, job_id):
+            typer.echo(retried)
+
+
 @cli.command()
 def token(
     name: Annotated[str, typer.Argument(help="The client's name: 1-64 of A-Z a-z 0-9 . _ -")],
@@ -132,6 +170,21 @@ def token(
     from services.auth import add_client
 
     typer.echo(add_client(tokens, name, reviews=reviewer))
+
+
+@contextmanager
+def _database(data: Path | None, database_url: str | None) -> "Iterator[services.db.Database]":
+    """A database that is there, for the length of a command."""
+    from services import logs
+    from services.jobs.prepare import opened
+    from services.settings import settings
+
+    logs.configure("WARNING")
+    database = opened(settings(data=data, database_url=database_url).url)
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def main() -> None:

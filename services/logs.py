@@ -4,6 +4,8 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
@@ -12,6 +14,16 @@ OURS = ("services", "clinimm")
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+@contextmanager
+def of_request(name: str) -> Iterator[None]:
+    """Whatever is logged or audited in the block is of this request, also long after it was answered."""
+    token = request_id.set(name)
+    try:
+        yield
+    finally:
+        request_id.reset(token)
 
 
 class JsonLines(logging.Formatter):

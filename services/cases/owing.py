@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from services import audit
 from services.cases import store
 from services.cases.stored import StoredCase
 from services.db import Database, now
 from services.jobs import state
 from services.jobs.queue import Queue
+from services.logs import of_request
 from services.settings import Pace
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class Settler:
             store.stop_waiting(session, case_id)
             if case.held:
                 return False
-            self.queue.enqueue(session, "diagnose", case_id, self.model, version=case.version)
+            with of_request(audit.last_request(session, case_id)):
+                self.queue.enqueue(session, "diagnose", case_id, self.model, version=case.version)
         log.info("case settled", extra={"case_id": case_id, "version": case.version})
         return True

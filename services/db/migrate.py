@@ -9,6 +9,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import services
 from clinimm.paths import shipped
@@ -21,6 +23,13 @@ def migrate(database: Database) -> None:
     """Runs the migrations that are missing; each is done whole or not at all."""
     with one_at_a_time(database):
         command.upgrade(alembic_config(database.url), "head")
+
+
+def is_migrated(database: Database) -> bool:
+    """Whether the database has the tables that this version of the code needs."""
+    wanted = ScriptDirectory.from_config(alembic_config(database.url)).get_heads()
+    with database.engine.connect() as connection:
+        return set(MigrationContext.configure(connection).get_current_heads()) == set(wanted)
 
 
 def alembic_config(url: str) -> Config:

@@ -16,7 +16,8 @@ from clinimm.errors import ClinimmError, InputError
 from services import audit
 from services.db import Database, outlast
 from services.jobs import state
-from services.jobs.queue import APPLICATION, VERSION
+from services.jobs.queue import APPLICATION, VERSION, job_of
+from services.logs import of_request
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,11 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
 
     @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
     def compute(subject: str) -> dict[str, Any]:
-        return _attempt(job, database, str(DBOS.workflow_id), subject)
+        return _attempt(job, database, job_of(str(DBOS.workflow_id)), subject)
 
     @source.transaction(name=f"{job.kind}.conclude")  # type: ignore[untyped-decorator]
     def conclude(subject: str, outcome: dict[str, Any]) -> bool:
-        _conclude(job, source.sql_session(), str(DBOS.workflow_id), subject, outcome)
+        _conclude(job, source.sql_session(), job_of(str(DBOS.workflow_id)), subject, outcome)
         return True
 
     @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
@@ -93,9 +94,15 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:
     """`{"outcome": ...}`, or `{"failed": code}` once trying again is of no use. Waits for a database that is away."""
-    started, trial = time.monotonic(), 0
-    if not outlast(lambda: _begin(database, job_id)):
+    may_begin, request = outlast(lambda: _begin(database, job_id))
+    if not may_begin:
         return {"failed": "attempts_exhausted"}
+    with of_request(request):
+        return _outcome(job, job_id, subject)
+
+
+def _outcome(job: Job, job_id: str, subject: str) -> dict[str, Any]:
+    started, trial = time.monotonic(), 0
     while True:
         trial += 1
         try:
@@ -110,19 +117,22 @@ def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[st
             return {"outcome": outcome}
 
 
-def _begin(database: Database, job_id: str) -> bool:
+def _begin(database: Database, job_id: str) -> tuple[bool, str]:
+    """Whether it may be tried once more, and the id of the request that made it owed."""
     with database.write() as session:
-        return state.begin(session, job_id)
+        return state.begin(session, job_id), state.request_of(session, job_id)
 
 
 def _conclude(job: Job, session: Session, job_id: str, subject: str, outcome: dict[str, Any]) -> None:
-    if "outcome" in outcome:
-        job.keep(session, subject, outcome["outcome"])
-        state.finish(session, job_id)
-    else:
-        state.bury(session, job_id, outcome["failed"])
-        audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, reason=outcome["failed"])
-        log.error("job dead-lettered", extra={"job": job_id, "reason": outcome["failed"]})
+    with of_request(state.request_of(session, job_id)):
+        if "outcome" in outcome:
+            job.keep(session, subject, outcome["outcome"])
+            state.finish(session, job_id)
+        else:
+            state.bury(session, job_id, outcome["failed"])
+            facts = {"of_case": state.case_of(subject), "reason": outcome["failed"]}
+            audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, **facts)
+            log.error("job dead-lettered", extra={"job": job_id, "reason": outcome["failed"]})
 
 
 def _code(error: Exception) -> str:

@@ -1,25 +1,49 @@
 """The database, ready for this version of the code: our tables and the queue's."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from clinimm.errors import ConfigError
 from services.db import Database, is_away
-from services.db.migrate import migrate
+from services.db.migrate import is_migrated, migrate
 from services.jobs import queue
 
 
 def prepared(url: str) -> Database:
     """A connection, once every migration has run. Raises ConfigError if the database cannot be reached."""
     database = Database(url)
-    try:
+    with _reached(database):
         migrate(database)
         queue.migrate(database)
-    except SQLAlchemyError as error:
+    return database
+
+
+def opened(url: str) -> Database:
+    """A connection to a database that is there and as this version needs it; changes nothing. Raises ConfigError."""
+    place = sa.make_url(url)
+    if place.get_backend_name() == "sqlite" and not Path(str(place.database)).is_file():
+        raise ConfigError("there is no database", where=str(place.database), mend="check --data and --database-url")
+    database = Database(url)
+    with _reached(database):
+        if not is_migrated(database):
+            raise ConfigError("the database is of another version", mend="run `clinimm-service migrate`")
+    return database
+
+
+@contextmanager
+def _reached(database: Database) -> Iterator[None]:
+    """Closes the database where the block fails. Raises ConfigError if it cannot be reached."""
+    try:
+        yield
+    except BaseException as error:
         database.close()
-        if not is_away(error):
+        if not isinstance(error, SQLAlchemyError) or not is_away(error):
             raise
         place = database.engine.url.render_as_string(hide_password=True)
         raise ConfigError(
             "the database cannot be reached", where=place, mend="start it, or check --database-url"
         ) from None
-    return database

@@ -1,8 +1,11 @@
 """The queue's door: work is put on it in the transaction that makes it owed; neither exists without the other."""
 
+import secrets
+
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy.orm import Session
 
+from services import audit
 from services.db import Database, now
 from services.db.migrate import one_at_a_time
 from services.errors import Unavailable
@@ -14,6 +17,7 @@ APPLICATION = "clinimm"
 # Fixed on purpose: DBOS's default changes with the code, and no worker would then touch what an older one left.
 VERSION = "1"
 KINDS = ("diagnose", "explain")
+AGAIN = "#"  # between a job's id and what tells its later workflows apart
 
 
 def migrate(database: Database) -> None:
@@ -24,6 +28,11 @@ def migrate(database: Database) -> None:
 
 def job_name(kind: str, subject: str, model: str, version: int) -> str:
     return f"{kind}:{subject}:{version}:{model[:16]}"
+
+
+def job_of(workflow_id: str) -> str:
+    """The job that a workflow is of: each time that it is owed again, it gets another workflow."""
+    return workflow_id.partition(AGAIN)[0]
 
 
 class Queue:
@@ -60,6 +69,19 @@ class Queue:
         session.flush()
         self._owe(session, kind, job_id, subject)
         return job_id
+
+    def retry(self, session: Session, job_id: str, actor: str) -> bool:
+        """Owes a job again that is done or dead; False if there is none, or if it is queued already."""
+        subject = state.revive(session, job_id)
+        if subject is None:
+            return False
+        self.renew(session, job_id, subject)
+        audit.record(session, actor, "job.retried", job_id, of_case=state.case_of(subject))
+        return True
+
+    def renew(self, session: Session, job_id: str, subject: str) -> None:
+        """Gives a queued job a workflow of its own again."""
+        self._owe(session, job_id.partition(":")[0], f"{job_id}{AGAIN}{secrets.token_hex(4)}", subject)
 
     def _owe(self, session: Session, kind: str, workflow_id: str, subject: str) -> None:
         self.client.enqueue_in_transaction(

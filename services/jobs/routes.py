@@ -32,7 +32,7 @@ def get_job(request: Request, job_id: str) -> Response:
         found = state.get(session, job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None:
         raise NotFound("job_not_found", "There is no such job.")
-    case = f"/v1/cases/{found.subject[:36]}"
+    case = f"/v1/cases/{state.case_of(found.subject)}"
     told = JobOut(
         id=found.id,
         kind=found.kind,

@@ -1,6 +1,6 @@
 """What became of the work that is owed: our own count of attempts, since DBOS resets its own when work is resumed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +12,11 @@ from services.tables import DueRow, JobRow
 QUEUED, DONE, DEAD = "queued", "done", "dead"
 SHOWN = {QUEUED: "pending", DONE: "done", DEAD: "failed"}  # what a caller is told
 MAX_ATTEMPTS = 4  # the first and three more
+
+
+def request_of(session: Session, job_id: str) -> str:
+    """The id of the request that made it owed, or ""."""
+    return session.scalar(sa.select(JobRow.request_id).where(JobRow.id == job_id)) or ""
 
 
 def begin(session: Session, job_id: str) -> bool:
@@ -60,6 +65,7 @@ class JobState:
     version: int
     state: str
     reason: str
+    attempts: int
     created_at: datetime
 
 
@@ -74,8 +80,31 @@ def get(session: Session, job_id: str) -> JobState | None:
     return None if row is None else _shown(row)
 
 
+def listed(session: Session, state: str | None = None) -> Iterator[JobState]:
+    """The jobs in a state, or all, oldest first."""
+    query = sa.select(JobRow).order_by(JobRow.created_at, JobRow.id).execution_options(yield_per=500)
+    yield from map(_shown, session.scalars(query if state is None else query.where(JobRow.state == state)))
+
+
+def revive(session: Session, job_id: str) -> str | None:
+    """Makes a job that is not queued so again, its attempts forgotten. Its subject, or None if there is none such."""
+    revived = (
+        sa.update(JobRow)
+        .where(JobRow.id == job_id, JobRow.state != QUEUED)
+        .values(state=QUEUED, attempts=0, reason="")
+        .returning(JobRow.subject)
+        .execution_options(synchronize_session=False)
+    )
+    return session.scalar(revived)
+
+
+def case_of(subject: str) -> str:
+    """The case that a subject is or belongs to: a result's id begins with its case's."""
+    return subject[:36]
+
+
 def _shown(row: JobRow) -> JobState:
-    return JobState(row.id, row.kind, row.subject, row.version, row.state, row.reason, row.created_at)
+    return JobState(**{name: getattr(row, name) for name in JobState.__dataclass_fields__})
 
 
 def _set(session: Session, job_id: str, state: str, reason: str) -> None:
