@@ -17,6 +17,9 @@ PREAMBLE = 128
 MAGIC = b"DICM"
 YOUNG_SECONDS = 600.0
 SYNCS = 8  # at once
+LOST = "lost+found"
+
+Mark = tuple[int, int]
 
 
 class DamagedBlob(ClinimmError):
@@ -130,38 +133,108 @@ class Blobs:
             raise DamagedBlob("a stored file was changed", where=sha256, mend="restore it from a backup")
         return data
 
-    def sweep(self, referenced: Callable[[Collection[str]], Collection[str]], older_than: float = YOUNG_SECONDS) -> int:
-        """Removes what a crash left behind: files that no row names, once they are old. Returns how many.
+    def holds(self, sha256: str) -> bool:
+        """Whether there is a file of that name."""
+        return self.path(sha256).is_file()
 
-        `referenced` says which of some names a row still names."""
-        removed = sum(_remove_if_old(path, older_than) for path in self.incoming.iterdir())
-        for shard in self._shards():
-            names = {path.name for path in shard.iterdir()}
-            removed += sum(_remove_if_old(shard / name, older_than) for name in names - set(referenced(names)))
-        return removed
+    def is_sound(self, sha256: str) -> bool:
+        """Whether the file of that name is there and has the bytes it was named for."""
+        return _hash_of(self.path(sha256)) == sha256
 
-    def _shards(self) -> Iterator[Path]:
-        return (path for path in self.root.iterdir() if path != self.incoming)
+    def names(self) -> Iterator[set[str]]:
+        """The names of all files, some hundreds at a time."""
+        for shard in self.root.iterdir():
+            if shard.name not in (self.incoming.name, LOST):
+                yield {path.name for path in shard.iterdir()}
+
+    def lay_aside(self, name: str) -> None:
+        """Moves a file to `lost+found`, where nobody looks for it and an operator may."""
+        self._lost.mkdir(exist_ok=True, mode=0o700)
+        _move(self.path(name), self._lost / name)
+
+    def bring_back(self, sha256: str) -> bool:
+        """Whether the file of that name lay in `lost+found`, whole, and is now where it belongs."""
+        if _hash_of(self._lost / sha256) != sha256:
+            return False
+        self.path(sha256).parent.mkdir(exist_ok=True, mode=0o700)
+        _move(self._lost / sha256, self.path(sha256))
+        return True
+
+    @property
+    def _lost(self) -> Path:
+        return self.root / LOST
 
 
-def _remove_if_old(path: Path, older_than: float) -> bool:
+class Sweeper:
+    """Removes what a crash left behind: files that no row names and nobody touched for `patience` seconds. They are
+    counted by this process's own `clock`, since those of the files may jump, and a file that is being received must not
+    look old. `referenced` says which of some names a row still names."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        referenced: Callable[[Collection[str]], Collection[str]],
+        *,
+        patience: float = YOUNG_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.blobs, self.referenced, self.patience, self.clock = blobs, referenced, patience, clock
+        self._seen: dict[Path, tuple[Mark, float]] = {}
+
+    def turn(self) -> int:
+        """How many files were removed."""
+        now = self.clock()
+        marks = {path: mark for path in self._unwanted() if (mark := _mark(path)) is not None}
+        self._seen = {path: (mark, self._since(path, mark, now)) for path, mark in marks.items()}
+        ripe = [path for path, (_, since) in self._seen.items() if now - since >= self.patience]
+        return sum(_removed(path, marks[path]) for path in ripe)
+
+    def _unwanted(self) -> Iterator[Path]:
+        yield from self.blobs.incoming.iterdir()
+        for names in self.blobs.names():
+            yield from map(self.blobs.path, names - set(self.referenced(names)))
+
+    def _since(self, path: Path, mark: Mark, now: float) -> float:
+        known, since = self._seen.get(path, (mark, now))
+        return since if known == mark else now
+
+
+def _mark(path: Path) -> Mark | None:
+    """What changes when a file is written or put anew; None if it is gone."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # whoever received it has just kept or discarded it
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _removed(path: Path, mark: Mark) -> bool:
     """A file of the same name may be put at this very moment: so it is set aside first, and put back if it is new."""
-    if not _is_old(path, older_than):
-        return False
     aside = path.with_name(f"{path.name}.sweeping")
-    os.replace(path, aside)
-    if not _is_old(aside, older_than):
+    try:
+        os.replace(path, aside)
+    except FileNotFoundError:
+        return False
+    if _mark(aside) != mark:
         os.replace(aside, path)
         return False
     aside.unlink()
     return True
 
 
-def _is_old(path: Path, older_than: float) -> bool:
+def _hash_of(path: Path) -> str:
+    """Of the bytes of a file; "" if there is none, or if it cannot be read."""
     try:
-        return time.time() - path.stat().st_mtime > older_than
-    except FileNotFoundError:  # whoever received it has just kept or discarded it
-        return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _move(source: Path, target: Path) -> None:
+    os.replace(source, target)
+    for folder in {source.parent, target.parent}:
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from clinimm.features.store import Features
 from clinimm.inference import Predictor
 from clinimm.io.sandbox import Sandbox
-from services.blobs import Blobs
+from services.blobs import Blobs, Sweeper
 from services.cases import store as cases
 from services.cases.owing import Settler
 from services.db import Database, is_away
 from services.diagnosis import Diagnosis
+from services.jobs import skew
 from services.jobs.engine import Engine
 from services.jobs.executors import Executors
 from services.jobs.prepare import prepared
@@ -82,6 +83,9 @@ class _Housekeeping:
     settler: Settler
     swept: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.sweeper = Sweeper(self.blobs, self.referenced)
+
     def until(self, stop: threading.Event, *, every: float) -> None:
         while not stop.wait(every):
             try:
@@ -98,8 +102,12 @@ class _Housekeeping:
             log.warning("jobs rescued from dead workers", extra={"jobs": rescued})
         if time.monotonic() - self.swept > SWEEP_SECONDS:
             self.swept = time.monotonic()
-            removed = self.blobs.sweep(self.referenced)
-            log.info("blobs swept", extra={"removed": removed})
+            log.info("swept", extra={"removed": self.sweeper.turn(), "renewed": self.renewed()})
+
+    def renewed(self) -> int:
+        """How many queued jobs had no workflow, as where one could not write its end, and were given another."""
+        with self.database.write() as session:
+            return len(skew.renew(session, self.database, self.queue))
 
     def referenced(self, names: Collection[str]) -> Collection[str]:
         with self.database.read() as session:

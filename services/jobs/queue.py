@@ -48,8 +48,12 @@ class Queue:
             retry_connection_errors=False,
         )
 
-    def enqueue(self, session: Session, kind: str, subject: str, model: str, *, version: int = 1) -> str:
-        """Owes `kind` for this version of `subject`: once for each model, however often it is asked. Gives its id."""
+    def enqueue(
+        self, session: Session, kind: str, subject: str, model: str, *, version: int = 1, again: bool = False
+    ) -> str:
+        """Owes `kind` for this version of `subject`: once for each model, however often it is asked. Gives its id.
+
+        `again` says that it may have had a workflow before."""
         job_id = job_name(kind, subject, model, version)
         if session.get(JobRow, job_id) is not None:
             return job_id
@@ -67,7 +71,10 @@ class Queue:
             )
         )
         session.flush()
-        self._owe(session, kind, job_id, subject)
+        if again:
+            self.renew(session, job_id, subject)
+        else:
+            self._owe(session, kind, job_id, subject)
         return job_id
 
     def retry(self, session: Session, job_id: str, actor: str) -> bool:
@@ -78,6 +85,11 @@ class Queue:
         self.renew(session, job_id, subject)
         audit.record(session, actor, "job.retried", job_id, of_case=state.case_of(subject))
         return True
+
+    def owe_again(self, session: Session, kind: str, subject: str, model: str, actor: str, *, version: int = 1) -> None:
+        """Owes it whether or not it was ever done; harmless where it is queued."""
+        if not self.retry(session, job_name(kind, subject, model, version), actor):
+            self.enqueue(session, kind, subject, model, version=version, again=True)
 
     def renew(self, session: Session, job_id: str, subject: str) -> None:
         """Gives a queued job a workflow of its own again."""

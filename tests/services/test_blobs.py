@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_requests import film
 
-from services.blobs import Blobs, DamagedBlob
+from services.blobs import Blobs, DamagedBlob, Sweeper
 
 
 @pytest.fixture
@@ -64,24 +64,64 @@ def test_change_of_a_stored_file_is_found(blobs: Blobs) -> None:
         blobs.read(name)
 
 
-def test_sweep_takes_the_old_and_unwanted_alone(blobs: Blobs) -> None:
-    wanted, unwanted, young = blobs.put(b"wanted"), blobs.put(b"unwanted"), blobs.put(b"young")
-    stale, receiving = blobs.stage(), blobs.stage()
-    for path in (blobs.path(wanted), blobs.path(unwanted), stale.path):
-        aged(path)
-    assert blobs.sweep(lambda names: {wanted} & set(names)) == 2
-    assert blobs.path(wanted).exists()
-    assert blobs.path(young).exists()
-    assert receiving.path.exists()
-    assert not blobs.path(unwanted).exists()
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_sweep_takes_what_lay_unwanted_for_long(blobs: Blobs) -> None:
+    wanted, unwanted, stale = blobs.put(b"wanted"), blobs.put(b"unwanted"), blobs.stage()
+    clock = Clock()
+    sweeper = Sweeper(blobs, lambda names: {wanted} & set(names), patience=600, clock=clock)
+    assert sweeper.turn() == 0
+    clock.seconds += 300
+    late, receiving = blobs.put(b"late"), blobs.stage()
+    assert sweeper.turn() == 0
+    clock.seconds += 300
+    assert sweeper.turn() == 2
+    assert not blobs.holds(unwanted)
     assert not stale.path.exists()
+    assert blobs.holds(wanted)
+    assert blobs.holds(late)
+    assert receiving.path.exists()
 
 
-def test_keeping_again_makes_an_old_file_young(blobs: Blobs) -> None:
-    name = blobs.put(b"x")
-    aged(blobs.path(name))
+def test_clock_of_the_files_is_not_believed(blobs: Blobs) -> None:
+    name, receiving = blobs.put(b"unwanted"), blobs.stage()
+    for path in (blobs.path(name), receiving.path):
+        aged(path, seconds=86400)
+    sweeper = Sweeper(blobs, lambda _: ())
+    assert [sweeper.turn(), sweeper.turn()] == [0, 0]
+
+
+def test_file_that_is_written_or_kept_anew_is_young_again(blobs: Blobs) -> None:
     blobs.put(b"x")
-    assert blobs.sweep(lambda _: ()) == 0
+    receiving = blobs.stage()
+    clock = Clock()
+    sweeper = Sweeper(blobs, lambda _: (), patience=600, clock=clock)
+    sweeper.turn()
+    clock.seconds += 600
+    blobs.put(b"x")
+    receiving.write(b"y" * 100_000)
+    assert sweeper.turn() == 0
+    clock.seconds += 600
+    assert sweeper.turn() == 2
+
+
+def test_file_laid_aside_comes_back_only_whole(blobs: Blobs) -> None:
+    name, other = blobs.put(b"x"), blobs.put(b"y")
+    for one in (name, other):
+        blobs.lay_aside(one)
+        assert not blobs.holds(one)
+    (blobs.root / "lost+found" / other).write_bytes(b"z")
+    assert [blobs.bring_back(name), blobs.bring_back(other), blobs.bring_back("0" * 64)] == [True, False, False]
+    assert blobs.read(name) == b"x"
+    assert {name} == set().union(*blobs.names())
 
 
 def test_discarded_file_leaves_nothing(blobs: Blobs) -> None:
