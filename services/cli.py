@@ -127,6 +127,33 @@ def migrate(data: Data = None, database_url: Database = None) -> None:
     prepared(settings(data=data, database_url=database_url).url).close()
 
 
+@cli.command()
+def fsck(
+    data: Data = None,
+    database_url: Database = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every file: do its bytes hash to its name?")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is found.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Files that no row names count at any age: stop the service first.")
+    ] = False,
+) -> None:
+    """Tell where database and files contradict each other, by id. Exits with 0 if nowhere, 1 if somewhere, 2 if it
+    cannot be told."""
+    from services import fsck as checking
+    from services.settings import settings
+
+    folder = settings(data=data).data
+    with _database(data, database_url) as database:
+        blobs = checking.opened(folder)
+        found = checking.check(database, blobs, deep=deep, **({"older_than": 0.0} if every else {}))
+        for finding in found:
+            typer.echo(finding)
+        if found and repair:
+            checking.repair(database, blobs, found, folder)
+            typer.echo(f"repaired: {len(found)}")
+    raise typer.Exit(1 if found else 0)
+
+
 @jobs.command("list")
 def list_jobs(
     state: Annotated[str | None, typer.Option(help="Only those that are dead, queued or done.")] = None,

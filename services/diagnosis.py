@@ -6,6 +6,7 @@
 Two jobs, since no result, of this case or of any other, waits for an attribution. Both may run again at any point."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,11 @@ from clinimm.errors import ArtifactError
 from clinimm.inference import Predictor
 from clinimm.report import html, record
 from clinimm.types import Case
-from services.blobs import Blobs
+from services.blobs import Blobs, DamagedBlob
 from services.cases import load
 from services.cases import store as cases
-from services.cases.content import settled
+from services.cases.content import FILE_MISSING, settled
+from services.cases.losses import FILE_RETURNED
 from services.cases.stored import StoredCase, at_version
 from services.db import Database
 from services.jobs.engine import Job
@@ -99,11 +101,15 @@ class Diagnosis:
 
     def explain(self, result_id: str) -> Mapping[str, Any]:
         """The hashes of the report's record and page, both kept. Raises ArtifactError if the result is another
-        model's: its report must not be made by this one."""
+        model's: its report must not be made by this one. Raises DamagedBlob if a file that it was made from was lost
+        since."""
         with self.database.read() as session:
             result = _found(result_store.get(session, result_id))
+            since = cases.causes(session, result.case_id, result.case_version, sys.maxsize)
         if result.model != self.predictor.digest:
             raise ArtifactError("the result is another model's", where=result_id, mend="run a worker with that model")
+        if any(cause.startswith((FILE_MISSING, FILE_RETURNED)) for cause in since):
+            raise DamagedBlob("what it was made from was lost since", where=result_id, mend="see its later results")
         case = self._case(at_version(self._stored(result.case_id), result.case_version))
         prediction = self.explainer.predict([case])[0]
         told = record.build(self.explainer, case, prediction, self.explainer.explain(case))

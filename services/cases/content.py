@@ -17,6 +17,7 @@ from services.cases.stored import StoredCase, StoredImage, StoredLab, StoredNote
 ACCEPTED, STORED, QUARANTINED, REJECTED = "accepted", "already_stored", "quarantined", "rejected"
 KEPT = (ACCEPTED, STORED)
 _NEVER = datetime.max.replace(tzinfo=UTC)
+FILE_MISSING = "file_missing"  # the code of an image that was kept, and whose file is no longer there
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def inputs_hash(case: StoredCase) -> str:
         "patient": dict(case.patient),
         "index_time": _iso(case.index_time),
         "complete": dict(case.complete),
-        "images": sorted({image_key(image) for image in case.images if f"images/{image.position}" not in excluded}),
+        "images": sorted({_held_of(image) for image in case.images if f"images/{image.position}" not in excluded}),
         "notes": sorted({note_key(note) for note in case.notes if f"notes/{note.position}" not in excluded}),
         "labs": sorted({lab_key(lab) for lab in case.labs if f"labs/{lab.position}" not in excluded}),
     }
@@ -104,6 +105,11 @@ def inputs_hash(case: StoredCase) -> str:
 def image_key(image: StoredImage) -> str:
     """What makes an image part the same as another, of the same case."""
     return f"{image.modality or ''} {image.original_sha256}"
+
+
+def _held_of(image: StoredImage) -> str:
+    """What a case holds of an image: one whose file was lost is another content."""
+    return image_key(image) + (f" {FILE_MISSING}" if image.code == FILE_MISSING else "")
 
 
 def note_key(note: StoredNote) -> str:

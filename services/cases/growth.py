@@ -76,7 +76,7 @@ def _referred(
     for index, one in enumerate(arrivals.references):
         modality, code = choose_modality(one.modality, modalities)
         instance = known.get(one.sop_instance_uid)
-        if instance is None or code:
+        if instance is None or instance.lost or code:
             issues.append(Issue(f"/images/{index}", code or "unknown_reference"))
             continue
         yield StoredImage(

@@ -14,7 +14,7 @@ from clinimm.io.sandbox import Sandbox
 from services import audit
 from services.artifacts.facts import Model
 from services.blobs import Blobs
-from services.cases import door, growth, hold, shown, store
+from services.cases import door, growth, hold, shown, store, versions
 from services.cases.answers import CaseOut, CasePage, EventOut, TimelineOut, ValidationOut
 from services.cases.arrivals import Arrivals, fingerprint_of, look, person_record
 from services.cases.growth import Growth
@@ -33,8 +33,6 @@ from services.jobs.queue import Queue
 from services.settings import Limits, Pace
 
 log = logging.getLogger(__name__)
-
-CREATED, ADDED = "case.created", "case.added"
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,7 @@ class Cases:
 
     def settle(self, session: Session, before: StoredCase, after: StoredCase, cause: str, client: str) -> None:
         """Keeps a new version, its event, and what is owed for it, in the caller's transaction."""
-        store.grow(session, after, cause, client)
-        facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause, "parts": _new_parts(after)}
-        audit.record(session, client, ADDED if before.version else CREATED, after.id, of_case=after.id, **facts)
-        if after.held and not before.held:
-            fields = sorted({one.field for one in hold.contradictions(after, self.secret) if not one.settled})
-            audit.record(session, client, "case.held", after.id, of_case=after.id, reason=after.held, fields=fields)
-        if before.held and not after.held:
-            audit.record(session, client, "case.released", after.id, of_case=after.id)
+        versions.keep(session, before, after, cause, client, self.secret)
         whole = {modality.name for modality in self.model.modalities} <= after.complete.keys()
         owe(session, self.queue, after, self.model.digest, self.pace, whole=whole)
 
@@ -196,13 +187,6 @@ def accepted(session: Session, told: CaseOut) -> Answer:
         "ETag": etag_of_version(body, told.version),
     }
     return Answer(202 if pending else 200, body, headers | ({"Retry-After": "1"} if pending else {}))
-
-
-def _new_parts(case: StoredCase) -> list[str]:
-    """What its version brought to a case."""
-    found = [f"images/{image.position}" for image in case.images if image.version == case.version]
-    found += [f"notes/{note.position}" for note in case.notes if note.version == case.version]
-    return found + [f"labs/{lab.position}" for lab in case.labs if lab.version == case.version]
 
 
 def _died(patient: PatientIn) -> dict[str, str]:

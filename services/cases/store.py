@@ -56,6 +56,17 @@ def grow(session: Session, case: StoredCase, cause: str, client: str) -> None:
     session.flush()
 
 
+def judge_images(session: Session, case_id: str, positions: Collection[int], outcome: str, code: str) -> None:
+    """Says anew what became of some images of a case."""
+    concerned = sa.and_(ImageRow.case_id == case_id, ImageRow.position.in_(positions))
+    session.execute(
+        sa.update(ImageRow)
+        .where(concerned)
+        .values(outcome=outcome, code=code)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def get(session: Session, case_id: str, *, lock: bool = False) -> StoredCase | None:
     """With `lock`, nobody else changes the case until the transaction ends."""
     if lock:  # before anything is read: on PostgreSQL a plain read would see what was there before the wait

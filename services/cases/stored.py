@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+LOST = "lost"  # a fact of an instance whose file is gone
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -19,6 +21,11 @@ class Instance:
     preamble_nulled: bool
     facts: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> bool:
+        """Whether its file is known to be gone."""
+        return bool(self.facts.get(LOST))
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from service_answers import content, record
 from service_processes import running_api
 from service_requests import case, post
 from sqlalchemy.exc import IntegrityError
 
-from clinimm.types import Abstention, InputState, Prediction, Status, TargetPrediction
+from clinimm.types import Abstention, Status
 from services.blobs import Blobs
 from services.db import Database
 from services.jobs import state
@@ -21,23 +22,6 @@ from services.reports.store import StoredReport
 from services.results import service as results
 from services.settings import Settings
 from services.tables import EventRow, FlagRow, JobRow, ResultRow
-
-
-def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: Abstention | None = None) -> dict[str, Any]:
-    """A prediction as the model room writes it."""
-    target = TargetPrediction("pneumonia", 0.81, (0.7, 0.9), 0.4, True, 1.45)
-    silent = TargetPrediction("pneumonia", None, None, 0.4, None, None, abstained=abstained)
-    inputs = {"cxr": InputState(Status.PRESENT, quality={"sharpness": 0.4}), "labs": InputState(labs, "not_provided")}
-    flags = () if labs is Status.PRESENT else ("missing:labs",)
-    answer = Prediction(
-        case_id, "d" * 64, (silent if abstained else target,), {"cxr": 1.0, "labs": 0.0}, inputs, flags, abstained
-    )
-    return answer.record()
-
-
-def content(shown: dict[str, Any]) -> results.Content:
-    """What an answer to a posted case is to."""
-    return results.Content(shown["id"], shown["version"], shown["inputs_hash"])
 
 
 def answered(database: Database, api: httpx.Client, reference: str, **facts: Any) -> tuple[str, str]:
