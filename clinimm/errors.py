@@ -73,7 +73,21 @@ class DamagedInput(InputError):
 
 
 class ResourceLimit(InputError):
-    """Reading it would take more memory, time or pixels than is allowed."""
+    """Reading it would take more memory, time or pixels than is allowed. `limit` and `actual` are told where both are
+    counts of one thing."""
+
+    def __init__(
+        self,
+        code: str,
+        what: str,
+        *,
+        where: str = "",
+        mend: str = "",
+        limit: int | None = None,
+        actual: int | None = None,
+    ) -> None:
+        self.limit, self.actual = limit, actual
+        super().__init__(code, what, where=where, mend=mend)
 
 
 class ArtifactError(ClinimmError):

@@ -1,10 +1,11 @@
-"""Every refusal of the service, and its HTTP status: mapped once, here.
+"""Every refusal of the service by its HTTP status; `services.faults` has what each code is called.
 
 ServiceError (a ClinimmError)
 ├── BadRequest           400  the request cannot be read
 ├── Unauthorized         401  no token, or not one of ours; never says which
 ├── Forbidden            403  a valid token that may not do this
 ├── NotFound             404  no such thing
+├── MethodNotAllowed     405  the path has other methods, which are named
 ├── NotAcceptable        406  the answer has no such form
 ├── NotReady             409  it will be there; ask again
 ├── Conflict             409  against what is there: another patient, other bytes, a key in flight
@@ -13,6 +14,7 @@ ServiceError (a ClinimmError)
 ├── UnsupportedMedia     415  a media type or an encoding that is not read
 ├── Refused              422  readable, and refused for its content
 ├── PreconditionMissing  428  say which version you have seen
+├── HeadersTooLarge      431  over the limit of header fields
 ├── Unavailable          503  the database, the model or the queue cannot take it now
 └── StorageFull          507  no room left to keep it
 """
@@ -36,7 +38,6 @@ class ServiceError(ClinimmError):
     """A refusal that the caller is told of. Holds codes and limits, never what was sent."""
 
     status = 500
-    title = "The service failed"
 
     def __init__(
         self,
@@ -54,67 +55,75 @@ class ServiceError(ClinimmError):
 
 
 class BadRequest(ServiceError):
-    status, title = 400, "The request cannot be read"
+    status = 400
 
 
 class Unauthorized(ServiceError):
-    status, title = 401, "A valid token is needed"
+    status = 401
 
     def __init__(self) -> None:
         super().__init__("unauthorized", "Send a valid bearer token.", headers={"WWW-Authenticate": "Bearer"})
 
 
 class Forbidden(ServiceError):
-    status, title = 403, "This client may not do it"
+    status = 403
 
 
 class NotFound(ServiceError):
-    status, title = 404, "There is no such thing"
+    status = 404
+
+
+class MethodNotAllowed(ServiceError):
+    status = 405
 
 
 class NotAcceptable(ServiceError):
-    status, title = 406, "The answer has no such form"
+    status = 406
 
 
 class NotReady(ServiceError):
-    status, title = 409, "It is not there yet"
+    status = 409
 
 
 class Conflict(ServiceError):
-    status, title = 409, "It contradicts what is there"
+    status = 409
 
 
 class Stale(ServiceError):
-    status, title = 412, "A newer version is there"
+    status = 412
 
 
 class TooLarge(ServiceError):
-    """`limit` and `actual`, where it was counted to the end, are counts of the unit that `code` names."""
+    """`limit` and `actual`, what was counted when it was over, are counts of the unit that `code` names."""
 
-    status, title = 413, "A limit is exceeded"
+    status = 413
 
     def __init__(self, code: str, what: str, *, limit: int, actual: int | None = None) -> None:
         super().__init__(code, what, facts={"limit": limit} | ({} if actual is None else {"actual": actual}))
 
 
 class UnsupportedMedia(ServiceError):
-    status, title = 415, "The media type or encoding is not read"
+    status = 415
 
 
 class Refused(ServiceError):
-    status, title = 422, "The content is refused"
+    status = 422
 
 
 class PreconditionMissing(ServiceError):
-    status, title = 428, "Say which version you have seen"
+    status = 428
+
+
+class HeadersTooLarge(TooLarge):
+    status = 431
 
 
 class Unavailable(ServiceError):
-    status, title = 503, "The service cannot take it now"
+    status = 503
 
     def __init__(self, code: str, what: str, *, retry_after: int = 2) -> None:
         super().__init__(code, what, headers={"Retry-After": str(retry_after)})
 
 
 class StorageFull(ServiceError):
-    status, title = 507, "There is no room left to keep it"
+    status = 507

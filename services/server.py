@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import uvicorn
+from fastapi import FastAPI
 
 from clinimm.errors import ConfigError
 from services.app import create_app
 from services.jobs.prepare import prepared
-from services.settings import Settings
+from services.settings import HEAD_BYTES, Settings
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,7 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
     settings.check_exposure()
     prepared(settings.url).close()
     app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=settings.drain_seconds,
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configuration(app, settings))
     keeper = _Keeper(settings, on_refusal=lambda: setattr(server, "should_exit", True))
     with bound(settings.host, settings.port) as listener, keeper.keeping() if with_worker else nullcontext():
         host, port = listener.getsockname()[:2]
@@ -50,6 +43,19 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
         server.run(sockets=[listener])
     if keeper.refused:
         raise ConfigError("the worker refused to start", where="serve", mend="see what it says above")
+
+
+def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How every API process talks HTTP."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+    )
 
 
 @contextmanager

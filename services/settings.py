@@ -9,9 +9,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from clinimm.errors import ConfigError
+from clinimm.io.sandbox import Confinement
+from clinimm.io.scan_types import Limits as ScanLimits
+from clinimm.io.text import MAX_CHARACTERS
 from clinimm.registry import Entry, Registry, digest_of
 
 MIB = 1024 * 1024
+HEAD_BYTES = 64 * 1024  # of a request line and its header fields; beyond it the server hangs up
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -23,17 +27,30 @@ class Pace(NamedTuple):
 
 
 class Limits(BaseModel):
-    """What one request may bring. Each is said in the API's document, in `/v1/capabilities` and in the 413 over it."""
+    """The most that one request may bring. Each is said in the API's document, in `/v1/capabilities` and in the problem
+    of what is over it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request_bytes: int = Field(1024 * MIB, gt=0)
-    part_bytes: int = Field(256 * MIB, gt=0)
-    images: int = Field(1200, gt=0)
-    case_bytes: int = Field(2 * MIB, gt=0)
-    json_depth: int = Field(8, gt=0)
-    note_chars: int = Field(100_000, gt=0)
-    labs: int = Field(500, gt=0)
+    request_bytes: int = Field(1024 * MIB, gt=0, description="bytes of a multipart body")
+    header_bytes: int = Field(32 * 1024, gt=0, le=HEAD_BYTES // 2, description="bytes of all header fields")
+    key_chars: int = Field(255, gt=0, le=255, description="characters of an Idempotency-Key")
+    parts: int = Field(1210, gt=0, description="parts of a body")
+    part_bytes: int = Field(256 * MIB, gt=0, description="bytes of an image part")
+    images: int = Field(1200, gt=0, description="images of a request, sent or referred to")
+    image_pixels: int = Field(1 << 26, gt=0, description="rows times columns of an image")
+    image_frames: int = Field(1 << 14, gt=0, description="frames of an image")
+    case_bytes: int = Field(2 * MIB, gt=0, description="bytes of the JSON of a case, or of its inputs")
+    small_json_bytes: int = Field(64 * 1024, gt=0, description="bytes of any other JSON")
+    json_depth: int = Field(8, gt=0, description="arrays and objects within each other")
+    note_chars: int = Field(100_000, gt=0, le=MAX_CHARACTERS, description="characters of a note")
+    labs: int = Field(500, gt=0, description="laboratory values of a request")
+
+    @property
+    def confinement(self) -> Confinement:
+        """What a child process may open."""
+        most = ScanLimits(frame_pixels=self.image_pixels, frames=self.image_frames, file_bytes=self.part_bytes)
+        return Confinement(limits=most)
 
 
 class Settings(BaseSettings):

@@ -38,7 +38,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     when the process that holds the other end of its standard input is gone."""
     stop = _stop_event(stop_with_parent)
     database = prepared(settings.url)
-    sandbox = Sandbox(processes=2)
+    sandbox = Sandbox(settings.limits.confinement, processes=2)
     features = Features(settings.data / "features", settings.features_bytes)
     predictor, explainer = (
         Predictor.load(

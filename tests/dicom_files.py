@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gdcm
@@ -75,6 +76,12 @@ def save(made: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> Pat
         made.preamble = b"\0" * 128
         made.save_as(path, implicit_vr=False, little_endian=True, force_encoding=True)
     return path
+
+
+def content(made: Dataset, syntax: UID = ExplicitVRLittleEndian) -> bytes:
+    """The bytes of the file that `save` makes."""
+    with TemporaryDirectory() as folder:
+        return save(made, Path(folder) / "film", syntax).read_bytes()
 
 
 def write(path: Path, pixels: np.ndarray, syntax: UID = ExplicitVRLittleEndian, **described: Any) -> Path:

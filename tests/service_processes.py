@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, text
 
 from services.app import create_app
 from services.jobs.prepare import prepared
-from services.server import bound
+from services.server import bound, configuration
 from services.settings import Settings
 
 LISTENING = re.compile(r"listening on (http://\S+)")
@@ -30,7 +30,7 @@ LISTENING = re.compile(r"listening on (http://\S+)")
 @contextmanager
 def running_api(settings: Settings, **headers: str) -> Iterator[httpx.Client]:
     """The API alone, on a thread of this process, over a migrated database."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    server = uvicorn.Server(configuration(create_app(settings), settings))
     with bound("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

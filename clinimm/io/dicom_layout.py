@@ -107,13 +107,14 @@ def _check_size(layout: Layout, limits: Limits, where: str) -> None:
         raise DamagedInput("bad_size", "its size is not a picture's", where=where)
     if layout.planar not in (0, 1):
         raise DamagedInput("planar_configuration", "its planar configuration is neither 0 nor 1", where=where)
-    for name, actual, limit in (
-        ("pixels in a frame", layout.rows * layout.columns, limits.frame_pixels),
-        ("frames", layout.frames, limits.frames),
-        ("bytes of pixels", layout.frame_bits * layout.frames // 8, 4 * limits.total_bytes),
+    for code, name, actual, limit in (
+        ("too_many_pixels", "pixels in a frame", layout.rows * layout.columns, limits.frame_pixels),
+        ("too_many_frames", "frames", layout.frames, limits.frames),
+        ("too_many_pixel_bytes", "bytes of pixels", layout.frame_bits * layout.frames // 8, 4 * limits.total_bytes),
     ):
         if actual > limit:
-            raise ResourceLimit("too_many_pixels", f"declares {actual} {name}, the limit is {limit}", where=where)
+            what = f"declares {actual} {name}, the limit is {limit}"
+            raise ResourceLimit(code, what, where=where, limit=limit, actual=actual)
 
 
 def _check_bits(layout: Layout, where: str) -> None:

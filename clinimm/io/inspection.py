@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from clinimm.errors import InputError, ResourceLimit
-
 Sex = Literal["M", "F", "O"]
 
 
@@ -57,10 +55,3 @@ def recorded(record: dict[str, Any]) -> Inspection:
     """The inspection that `Inspection.record` wrote. Raises TypeError, KeyError or ValueError for anything else."""
     known = {**record, "identity": Identity(**record["identity"]), "flags": tuple(record["flags"])}
     return Inspection(**known)
-
-
-def failure_reason(error: InputError) -> int:
-    """DICOM's word for a refusal, as STOW-RS (PS3.18 table I.2-2) and C-STORE (PS3.4 table B.2-1) send it."""
-    if isinstance(error, ResourceLimit):
-        return 0xA700
-    return {"unsupported_transfer_syntax": 0xC122, "not_an_image": 0x0122}.get(error.code, 0xC000)

@@ -266,9 +266,9 @@ def _lost(where: str) -> ResourceLimit:
 
 
 def _refusal(answer: dict[str, Any], where: str) -> InputError:
-    return FAILURES[answer["failed"]](
-        answer["code"], answer["what"], where=answer.get("where") or where, mend=answer.get("mend", "")
-    )
+    said: dict[str, Any] = {"where": answer.get("where") or where, "mend": answer.get("mend", "")}
+    counts = {name: answer[name] for name in ("limit", "actual") if name in answer}
+    return FAILURES[answer["failed"]](answer["code"], answer["what"], **said, **counts)
 
 
 def _inspection(answer: dict[str, Any], where: str) -> Inspection | InputError:

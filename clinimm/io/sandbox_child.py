@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from clinimm.errors import InputError
+from clinimm.errors import InputError, ResourceLimit
 from clinimm.io.dicom_inspection import inspect_dicom
 from clinimm.io.sandbox import LENGTHS
 from clinimm.io.sandbox_walls import allow_seconds, raise_walls
@@ -49,7 +49,9 @@ def _attempt(work: Callable[[], Answer], seconds: float) -> Answer:
     except MemoryError:
         return {"failed": "ResourceLimit", "code": "decode_resource_limit", "what": "needs too much memory"}, b""
     except InputError as error:
-        told = {"code": error.code, "what": error.what, "where": error.where, "mend": error.mend}
+        told: dict[str, Any] = {"code": error.code, "what": error.what, "where": error.where, "mend": error.mend}
+        if isinstance(error, ResourceLimit):
+            told |= {"limit": error.limit, "actual": error.actual}
         return {"failed": type(error).__name__, **told}, b""
 
 

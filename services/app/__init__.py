@@ -36,7 +36,7 @@ from services.similar.service import Similar
 ABOUT = """Scans, notes and laboratory values in; a calibrated answer with a weight and an explanation for each out.
 
 Advisory: a clinician decides. Errors are `application/problem+json` (RFC 9457) and name every fault, never what was
-sent. `GET /v1/capabilities` tells the limits."""
+sent. `GET /v1/capabilities` tells every code of a fault, and the limits of this server:"""
 
 
 ROUTERS = (
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     tokens = Tokens.read(settings.tokens_file)
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
-    sandbox = Sandbox(processes=settings.decoders)
+    sandbox = Sandbox(settings.limits.confinement, processes=settings.decoders)
     model = facts.read(settings.model, settings.registry)
     similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.fused_width))
 
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cases = Cases(
         database, blobs, queue, model, settings.limits, sandbox, settings.pace, read_secret(settings.data)
     )
-    app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database)
+    app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database, settings.limits)
     app.state.results, app.state.reports = Results(database, queue, model.digest), Reports(database, blobs)
     app.state.claims, app.state.uploads = Claims(settings.data / "keys"), Uploads(settings.uploads)
     app.state.similar = similar
@@ -96,5 +96,5 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, dependencies=[Depends(authenticate)])
     problems.handle_in(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
-    app.add_middleware(Envelope, metrics=app.state.metrics)
+    app.add_middleware(Envelope, metrics=app.state.metrics, header_bytes=settings.limits.header_bytes)
     return app

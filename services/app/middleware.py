@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.app import problems
 from services.app.metrics import Metrics
+from services.errors import HeadersTooLarge
 from services.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Envelope:
     """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, header_bytes: int) -> None:
+        self.app, self.metrics, self.header_bytes = app, metrics, header_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,17 +42,27 @@ class Envelope:
             await send(message)
 
         try:
+            self._check_headers(scope)
             await self.app(scope, receive, send_named)
         except ClientDisconnect:
             status = 499
         except Exception as error:
             refusal = problems.as_service_error(error)
-            log.error("request failed", extra={"code": refusal.code}, exc_info=error)
+            if refusal.status >= 500:
+                log.error("request failed", extra={"code": refusal.code}, exc_info=error)
             if status:
                 raise
             await problems.answer(Request(scope), refusal)(scope, receive, send_named)
         finally:
             self._note(scope, status, time.perf_counter() - started)
+
+    def _check_headers(self, scope: Scope) -> None:
+        """Raises HeadersTooLarge. Each field counts as its line does: with a colon, a space and an end."""
+        size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if size > self.header_bytes:
+            raise HeadersTooLarge(
+                "headers_too_large", "The header fields are too large.", limit=self.header_bytes, actual=size
+            )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """The route's template is noted, not the path that was asked for: a path can hold anything."""

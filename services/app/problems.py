@@ -11,7 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from services.db import is_away
-from services.errors import BadRequest, Issue, NotFound, Refused, ServiceError, StorageFull, Unavailable
+from services.errors import (
+    BadRequest,
+    Issue,
+    MethodNotAllowed,
+    NotFound,
+    Refused,
+    ServiceError,
+    StorageFull,
+    Unavailable,
+)
 from services.http import problem
 
 log = logging.getLogger(__name__)
@@ -31,6 +40,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
         415: "The media type or encoding is not read",
         422: "The content is refused",
         428: "Say which version you have seen",
+        431: "The header fields are too large",
         500: "The service failed",
         503: "The service cannot take it now",
         507: "There is no room left to keep it",
@@ -67,10 +77,9 @@ def _http(request: Request, error: Exception) -> Response:
     """Starlette's own refusals: no such path, no such method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     if status == 405:
-        refusal: ServiceError = ServiceError(
+        refusal: ServiceError = MethodNotAllowed(
             "method_not_allowed", "Not a method of this path.", headers={"Allow": _allowed(request)}
         )
-        refusal.status, refusal.title = 405, "Not a method of this path"
     elif status == 404:
         refusal = NotFound("not_found", "There is no such path.")
     else:

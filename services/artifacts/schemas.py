@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from clinimm.registry import Entry
 from clinimm.types import Analyte, Modality
 from services.artifacts.facts import Model
+from services.faults.fault import Acknowledgment
 from services.settings import Limits
 
 
@@ -53,13 +54,33 @@ class Models(BaseModel):
     models: list[ModelOut]
 
 
+class AnalytesOut(BaseModel):
+    """Which table of analytes laboratory values are read by."""
+
+    version: str
+    sha256: str
+
+
+class FaultOut(BaseModel):
+    """A fault at each door: HTTP's status, of a problem or of a part if it were all there was; DICOM's failure reason,
+    0 where the instance is stored all the same; FHIR's issue code; and HL7 v2's acknowledgment."""
+
+    status: int
+    dicom: int
+    fhir: str
+    hl7: Acknowledgment
+    said: str
+
+
 class Capabilities(BaseModel):
     """What a request may bring: the limits, and how the parts of a case are named."""
 
     limits: Limits
     media_types: list[str]
     modalities: list[ModalityOut]
+    analytes: AnalytesOut
     transfer_syntaxes: list[str]
+    faults: dict[str, FaultOut]
 
 
 def shown_modality(modality: Modality) -> ModalityOut:

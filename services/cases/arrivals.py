@@ -19,7 +19,7 @@ from services.cases.schemas import ImageRef, InputsIn, LabIn, NoteIn, PersonIn
 from services.cases.stored import Instance, StoredImage, StoredLab, StoredNote
 from services.errors import TooLarge
 
-OVERSIZED = "too_many_pixels"
+OVERSIZED = ("too_many_pixels", "too_many_frames")
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Arrivals:
 def look(
     submission: Submission, inputs: InputsIn, modalities: Sequence[Modality], sandbox: Sandbox, received_at: datetime
 ) -> Arrivals:
-    """Raises TooLarge for an image that declares more pixels than any may have; whatever else is wrong with one is its
-    own outcome, and hides no other."""
+    """Raises TooLarge for an image that declares more pixels or frames than any may have; whatever else is wrong with
+    one is its own outcome, and hides no other."""
     readable = [image for image in submission.images if image.staged.is_dicom]
     found = dict(zip(map(id, readable), sandbox.inspect_all([image.staged.path for image in readable]), strict=True))
-    images = [_image(image, found.get(id(image)), modalities, sandbox) for image in submission.images]
+    images = [_image(image, found.get(id(image)), modalities) for image in submission.images]
     notes = [inputs.note] if inputs.note is not None else []
     if submission.note is not None:
         notes.append(NoteIn(text=submission.note))
@@ -77,21 +77,17 @@ def choose_modality(named: str | None, modalities: Sequence[Modality]) -> tuple[
     """(modality, code) of an image that its sender calls so, or not at all; the code is "" where all is well."""
     names = [modality.name for modality in modalities if modality.kind is Kind.IMAGE]
     modality = named or (names[0] if len(names) == 1 else None)
-    if modality is None:
-        return None, "modality_needed"
-    return modality, "" if modality in names else "unknown_modality"
+    code = "modality_needed" if modality is None else "" if modality in names else "unknown_modality"
+    return modality, code
 
 
-def _image(
-    image: Image, found: Inspection | InputError | None, modalities: Sequence[Modality], sandbox: Sandbox
-) -> Arrived:
+def _image(image: Image, found: Inspection | InputError | None, modalities: Sequence[Modality]) -> Arrived:
     staged = image.staged
     modality, code = choose_modality(image.modality, modalities)
     if found is None:
         code, outcome = "not_dicom", REJECTED
-    elif isinstance(found, ResourceLimit) and found.code == OVERSIZED:
-        limit = sandbox.confinement.limits.frame_pixels
-        raise TooLarge(OVERSIZED, "An image declares too many pixels.", limit=limit)
+    elif isinstance(found, ResourceLimit) and found.code in OVERSIZED and found.limit is not None:
+        raise TooLarge(found.code, "An image declares too much.", limit=found.limit, actual=found.actual)
     elif isinstance(found, UnsupportedInput | ResourceLimit):
         code, outcome = found.code, REJECTED
     elif code:

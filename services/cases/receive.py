@@ -4,13 +4,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import Request
-from python_multipart.multipart import parse_options_header
 
 from services.blobs import Blobs, Staged
 from services.errors import BadRequest, Issue, Refused, TooLarge
-from services.http.bodies import JSON, read_json
+from services.http.bodies import document_too_large, is_json, read_json
 from services.http.multipart import Part, check_plain, read
 from services.settings import Limits
 
@@ -53,17 +53,16 @@ class Submission:
 async def receive(request: Request, blobs: Blobs, limits: Limits, part: str, *, needed: bool = True) -> Submission:
     """The submission, its JSON in the part named `part`, which may only be left out of multipart where it is not
     `needed`. Raises BadRequest, TooLarge, UnsupportedMedia or Refused."""
-    kind, _ = parse_options_header(request.headers.get("content-type", ""))
-    if kind.lower() == JSON:
+    if is_json(request):
         check_plain(request)
-        return Submission(document=await read_json(request, limits.case_bytes, "request_too_large"))
+        return Submission(document=await read_json(request, limits.case_bytes))
     submission = Submission()
     door = _Door(submission, blobs, limits, part)
     try:
         parts = await read(request, door.open, limits.request_bytes)
         door.check()
         submission.document = _json(parts, part, needed=needed)
-        submission.note = _note(parts)
+        submission.note = _note(parts, limits.note_chars)
     except BaseException:
         submission.discard()
         raise
@@ -83,16 +82,24 @@ class _Door:
 
     def open(self, name: str) -> Part:
         self.seen += 1
-        _check("too_many_parts", self.seen, self.limits.images + 3)
+        _check("too_many_parts", self.seen, self.limits.parts)
         if (match := IMAGE.fullmatch(name)) is not None:
             _check("too_many_images", len(self.submission.images) + 1, self.limits.images)
             self.submission.images.append(Image(match[1], self.blobs.stage()))
-            return Part("image", self.submission.images[-1].staged, self.limits.part_bytes)
+            return Part("image", self.submission.images[-1].staged, self.limits.part_bytes, self._part_too_large)
         if name == "note":
-            return Part("note", Buffer(), 4 * self.limits.note_chars)
+            return Part("note", Buffer(), 4 * self.limits.note_chars, self._note_too_long)
         if name != self.part:
             self.unknown.append(self.seen - 1)
-        return Part(name if name == self.part else "", Buffer(), self.limits.case_bytes)
+        most = self.limits.case_bytes
+        return Part(name if name == self.part else "", Buffer(), most, partial(document_too_large, most))
+
+    def _part_too_large(self, size: int) -> TooLarge:
+        return TooLarge("part_too_large", "A part is too large.", limit=self.limits.part_bytes, actual=size)
+
+    def _note_too_long(self, _: int) -> TooLarge:
+        """Of a note of more bytes than its most characters can have: nobody counts those."""
+        return TooLarge("note_too_long", "The note is too long.", limit=self.limits.note_chars)
 
     def check(self) -> None:
         if self.unknown:
@@ -109,14 +116,20 @@ def _json(parts: Sequence[Part], name: str, *, needed: bool) -> bytes:
     return found[0] if found else b"{}"
 
 
-def _note(parts: Sequence[Part]) -> str | None:
+def _note(parts: Sequence[Part], limit: int) -> str | None:
     found = _buffers(parts, "note")
+    if not found:
+        return None
     if len(found) > 1:
         raise BadRequest("note_part_repeated", "Send one part named note.")
     try:
-        return found[0].decode("utf-8") if found else None
+        text = found[0].decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest("bad_encoding", "The note is not in UTF-8.") from None
+    if "\x00" in text:
+        raise Refused("bad_note", "The note holds the character U+0000.", issues=[Issue("/note", "nul_character")])
+    _check("note_too_long", len(text), limit)
+    return text
 
 
 def _buffers(parts: Sequence[Part], name: str) -> list[bytes]:

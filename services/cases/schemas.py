@@ -173,5 +173,7 @@ class ReconciliationIn(Strict):
     one patient. `exclude`: the parts named are not of this patient, and are not used."""
 
     decision: Literal["same_patient", "exclude"]
-    exclude: tuple[Annotated[str, Field(pattern=r"^(images|notes|labs)/[0-9]{1,5}$")], ...] = Field((), strict=False)
+    exclude: tuple[Annotated[str, Field(pattern=r"^(images|notes|labs)/[0-9]{1,5}$")], ...] = Field(
+        (), strict=False, max_length=2000
+    )
     reason: Annotated[str, Field(min_length=1, max_length=1000)]

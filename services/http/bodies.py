@@ -1,4 +1,4 @@
-"""Small JSON bodies, whole in memory."""
+"""Bodies of JSON alone, whole in memory."""
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -7,23 +7,30 @@ from services.errors import TooLarge, UnsupportedMedia
 from services.http.multipart import check_plain
 
 JSON = b"application/json"
-LIMIT = 64 * 1024
 
 
 async def small_body(request: Request) -> bytes:
-    """The body of at most 64 KiB of JSON. Raises TooLarge or UnsupportedMedia."""
+    """A body of little JSON. Raises TooLarge or UnsupportedMedia."""
     check_plain(request)
-    kind, _ = parse_options_header(request.headers.get("content-type", ""))
-    if kind.lower() != JSON:
+    if not is_json(request):
         raise UnsupportedMedia("media_type_unsupported", "Send application/json.")
-    return await read_json(request, LIMIT, "request_too_large")
+    return await read_json(request, request.app.state.settings.limits.small_json_bytes)
 
 
-async def read_json(request: Request, limit: int, code: str) -> bytes:
-    """The body of at most `limit` bytes."""
+def is_json(request: Request) -> bool:
+    kind, _ = parse_options_header(request.headers.get("content-type", ""))
+    return kind.lower() == JSON
+
+
+async def read_json(request: Request, limit: int) -> bytes:
+    """The body of at most `limit` bytes. Raises TooLarge."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > limit:
-            raise TooLarge(code, "The body is too large.", limit=limit, actual=len(data))
+            raise document_too_large(limit, len(data))
     return bytes(data)
+
+
+def document_too_large(limit: int, actual: int) -> TooLarge:
+    return TooLarge("document_too_large", "The JSON is too large.", limit=limit, actual=actual)

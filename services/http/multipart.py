@@ -21,11 +21,13 @@ class Sink(Protocol):
 
 @dataclass
 class Part:
-    """One part: the name it was given, and where its bytes go. `limit` is what its sink may take."""
+    """One part: the name it was given, and where its bytes go. `limit` is how many its sink may take, `refusal` what is
+    raised over that, of how many had come."""
 
     name: str
     sink: Sink
     limit: int
+    refusal: Callable[[int], TooLarge]
     size: int = 0
 
 
@@ -78,7 +80,7 @@ class _Reader:
         part = self.parts[-1]
         part.size += end - start
         if part.size > part.limit:
-            raise TooLarge("part_too_large", "A part is too large.", limit=part.limit, actual=part.size)
+            raise part.refusal(part.size)
         part.sink.write(data[start:end])
 
     def part_end(self) -> None:

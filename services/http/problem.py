@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from services.errors import ServiceError
+from services.faults import FAULTS
 from services.logs import request_id
 
 MEDIA = "application/problem+json"
@@ -16,7 +17,8 @@ class IssueOut(BaseModel):
 
 
 class Problem(BaseModel):
-    """`code` is stable and fit for machines; `trace_id` is the X-Request-Id; `limit` and `actual` come with a 413."""
+    """`code` is stable and fit for machines; `/v1/capabilities` lists all of them. `trace_id` is the X-Request-Id;
+    `limit` and `actual`, what was counted when it was over, come with a 413."""
 
     type: str
     title: str
@@ -34,7 +36,7 @@ def told(error: ServiceError) -> str:
     """The problem as JSON."""
     problem = Problem(
         type=TYPE + error.code,
-        title=error.title,
+        title=FAULTS[error.code].said,
         status=error.status,
         detail=error.what,
         instance=f"urn:request:{request_id.get()}",

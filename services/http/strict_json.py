@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.errors import BadRequest, Issue, Refused
+from services.errors import BadRequest, Issue, Refused, TooLarge
+from services.faults import FAULTS
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -44,8 +45,8 @@ class _Numbers(list[str]):
 
 
 def parse(data: bytes, *, depth: int) -> Any:
-    """The value of a JSON document in UTF-8. Raises BadRequest if it is not JSON, and Refused that lists every fault
-    if it is, but cannot be meant."""
+    """The value of a JSON document in UTF-8. Raises BadRequest if it is not JSON, TooLarge if it is nested over
+    `depth`, and Refused that lists every fault if it is JSON, but cannot be meant."""
     faults = _Numbers()
     try:
         value = json.loads(
@@ -57,16 +58,21 @@ def parse(data: bytes, *, depth: int) -> Any:
         )
     except UnicodeDecodeError as error:
         raise BadRequest("bad_encoding", "The JSON is not in UTF-8.") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError:  # so deep that nobody counts
+        raise _too_deep(depth, None) from None
+    except ValueError as error:
         raise BadRequest("bad_json", "The text is not JSON (a byte-order mark is not, either).") from error
-    faults.extend(_text_faults(value, depth))
+    texts, actual = _walked(value)
+    if actual > depth:
+        raise _too_deep(depth, actual)
+    faults.extend(code for text in texts for code in _character_faults(text))
     if faults:
-        issues = [Issue("", code, _SAID[code]) for code in dict.fromkeys(faults)]
+        issues = [Issue("", code, FAULTS[code].said) for code in dict.fromkeys(faults)]
         raise Refused("bad_json_values", "The JSON holds values that cannot be meant.", issues=issues)
     return value
 
 
-def document(schema: type[Document], data: bytes, *, depth: int = 8, code: str = "bad_document") -> Document:
+def document(schema: type[Document], data: bytes, *, depth: int, code: str = "bad_document") -> Document:
     """The document of a schema that JSON describes. Raises BadRequest, or Refused that lists every fault."""
     value = parse(data, depth=depth)
     try:
@@ -89,29 +95,22 @@ def _field_names(schema: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for part in parts for name in part.get("properties", {}))
 
 
-_SAID = {
-    "number_out_of_range": "A number is over 64 bits, or over 64 characters.",
-    "not_a_number": "NaN and Infinity are not JSON.",
-    "duplicate_key": "An object names a key twice.",
-    "lone_surrogate": "A text holds half of a surrogate pair.",
-    "nul_character": "A text holds the character U+0000.",
-    "too_deep": "Arrays and objects are nested too deep.",
-}
-
-
-def _text_faults(value: Any, depth: int) -> Iterator[str]:
-    """The codes of texts that no database keeps, and of nesting over `depth`."""
-    pending = [(value, 0)]
+def _walked(value: Any) -> tuple[list[str], int]:
+    """Every text of a value, keys among them, and how deep it is nested."""
+    pending, texts, depth = [(value, 0)], list[str](), 0
     while pending:
         item, level = pending.pop()
         if isinstance(item, str):
-            yield from _character_faults(item)
+            texts.append(item)
         elif isinstance(item, dict | list):
-            if level >= depth:
-                yield "too_deep"
-                return
+            depth = max(depth, level + 1)
             children = [*item, *item.values()] if isinstance(item, dict) else item
             pending.extend((child, level + 1) for child in children)
+    return texts, depth
+
+
+def _too_deep(limit: int, actual: int | None) -> TooLarge:
+    return TooLarge("json_too_deep", "Arrays and objects are nested too deep.", limit=limit, actual=actual)
 
 
 def _character_faults(text: str) -> Iterator[str]:

@@ -15,16 +15,18 @@ from services.http.responses import etag
 from services.results import store as results
 from services.reviews import store
 from services.reviews.schemas import ReviewIn, ReviewOut, ReviewsOut
+from services.settings import Limits
 
 
 @dataclass(frozen=True)
 class Reviews:
     database: Database
+    limits: Limits
 
     def give(self, client: str, key: str, case_id: str, version: int, body: bytes) -> Answer:
-        """The answer to a person's word on a result. Raises NotFound, Conflict `superseded` for a result that is not
-        the latest, Refused for a rejection without a reason."""
-        said = strict_json.document(ReviewIn, body)
+        """The answer to a person's word on a result. Raises NotFound, Conflict `result_superseded` for a result that is
+        not the latest, Refused for a rejection without a reason."""
+        said = strict_json.document(ReviewIn, body, depth=self.limits.json_depth)
         if said.verdict != store.SIGNED and not said.reason:
             raise Refused("reason_missing", "Say why it is rejected.", issues=[Issue("/reason", "missing")])
         asked = Asked(client, key, fingerprint("review", case_id, version, said.model_dump()))
@@ -34,7 +36,7 @@ class Reviews:
             if result is None or holds.is_held(session, case_id):
                 raise NotFound("result_not_found", "There is no such result.")
             if results.latest(session, case_id) != result.id:
-                raise Conflict("superseded", "A later result has taken its place; look at that one.")
+                raise Conflict("result_superseded", "A later result has taken its place; look at that one.")
             store.add(session, case_id, result.id, said.verdict, said.reason, client)
             audit.record(session, client, f"result.{said.verdict}", result.id, of_case=case_id)
             body = _told(session, case_id).model_dump_json().encode()

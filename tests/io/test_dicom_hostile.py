@@ -75,7 +75,7 @@ def refusal(path: Path, limits: Limits | None = None, *, at_the_door: str | None
         ("bad_geometry", {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}),
         ("nonfinite_geometry", {"ImagePositionPatient": ["NaN", "0", "0"]}),
         ("too_many_pixels", {"Rows": 40000, "Columns": 40000}),
-        ("too_many_pixels", {"NumberOfFrames": 1_000_000}),
+        ("too_many_frames", {"NumberOfFrames": 1_000_000}),
         ("bad_header_value", {"WindowCenter": "CANARY", "WindowWidth": "CANARY"}),
     ],
 )

@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
 
-from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
+from clinimm.errors import DamagedInput
 from clinimm.io.dicom_inspection import inspect_dicom, read_identity
-from clinimm.io.inspection import Identity, Inspection, failure_reason, recorded
+from clinimm.io.inspection import Identity, Inspection, recorded
 from clinimm.io.scan import Limits, read_scan
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
@@ -136,16 +136,3 @@ def test_a_film_of_another_size_than_declared_is_seen_without_decoding(tmp_path:
     with pytest.raises(DamagedInput) as refusal:
         inspect_dicom(path, Limits())
     assert refusal.value.code == "size_mismatch"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (UnsupportedInput("unsupported_transfer_syntax", ""), 0xC122),
-        (UnsupportedInput("not_an_image", ""), 0x0122),
-        (ResourceLimit("too_many_pixels", ""), 0xA700),
-        (DamagedInput("bad_uid", ""), 0xC000),
-    ],
-)
-def test_refusals_have_a_word_of_dicom(error: InputError, reason: int) -> None:
-    assert failure_reason(error) == reason

@@ -140,7 +140,7 @@ def test_a_child_over_its_time_costs_one_input(film: Path, tmp_path: Path) -> No
 def test_limits_hold_in_the_child(film: Path) -> None:
     with Sandbox(Confinement(limits=Limits(frame_pixels=100))) as sandbox, pytest.raises(ResourceLimit) as refusal:
         sandbox.read([film])
-    assert refusal.value.code == "too_many_pixels"
+    assert (refusal.value.code, refusal.value.limit, refusal.value.actual) == ("too_many_pixels", 100, 64 * 48)
 
 
 def test_children_are_renewed_after_their_inputs(film: Path) -> None:

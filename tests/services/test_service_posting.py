@@ -127,7 +127,7 @@ def test_preamble_is_nulled_and_both_hashes_are_told(api: httpx.Client, settings
 
 
 def test_key_is_needed(api: httpx.Client) -> None:
-    for key in (None, "with space", "k" * 256):
+    for key in (None, "with space"):
         answer = post(api, case(), key=key)
         assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing")
 

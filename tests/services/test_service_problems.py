@@ -4,19 +4,19 @@ import errno
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from service_processes import new_database, running_api
-from service_requests import case, film, post, request_of
+from service_requests import case, film, post
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from services.app.problems import as_service_error
-from services.settings import Limits, Settings
+from services.settings import Settings
 
 CANARY = "CANARY-7f3a"
 
@@ -140,56 +140,6 @@ def test_parts_are_named_and_the_case_comes_once(door: httpx.Client) -> None:
         door.post("/v1/cases", files=[("case", (None, body)), (CANARY, (None, b""))], headers=key), 422, "unknown_part"
     )
     assert problem["issues"] == [{"pointer": "/parts/1", "code": "unknown_part", "detail": ""}]
-
-
-LIMITS = Limits(
-    request_bytes=20_000, part_bytes=15_000, images=2, case_bytes=2_000, json_depth=4, note_chars=50, labs=3
-)
-
-
-@pytest.mark.parametrize(
-    ("code", "within", "over"),
-    [
-        ("note_too_long", {"note": "x" * 50}, {"note": "x" * 51}),
-        ("too_many_labs", {"labs": 3}, {"labs": 4}),
-        ("part_too_large", {"image_bytes": [15_000]}, {"image_bytes": [15_001]}),
-        ("too_many_images", {"image_bytes": [200] * 2}, {"image_bytes": [200] * 3}),
-        ("request_too_large", {"body_bytes": 20_000}, {"body_bytes": 20_001}),
-        ("part_too_large", {"case_bytes": 2_000}, {"case_bytes": 2_001}),
-    ],
-)
-def test_limit_holds_to_the_byte(settings: Settings, code: str, within: dict[str, Any], over: dict[str, Any]) -> None:
-    with running_api(settings.model_copy(update={"limits": LIMITS})) as api:
-        assert _sized(api, **within).status_code == 202
-        problem = check_problem(_sized(api, **over), 413, code)
-    assert problem["actual"] == problem["limit"] + 1
-
-
-def _sized(
-    api: httpx.Client,
-    *,
-    note: str = "",
-    labs: int = 0,
-    image_bytes: Sequence[int] = (),
-    case_bytes: int = 0,
-    body_bytes: int = 0,
-) -> httpx.Response:
-    """A post of these sizes; one of `body_bytes` has two images that fill it up."""
-    given = {"note": {"text": note}} if note else {}
-    labs_given = [{"name": "crp", "value": 1, "unit": "mg/L"}] * labs
-    content = json.dumps({"patient": {"id": "p"}, "labs": labs_given, **given}).ljust(case_bytes).encode()
-    images = [("image", bytes([i]) * size) for i, size in enumerate(image_bytes)]
-    if body_bytes:
-        empty = int(request_of(api, content, [("image", b""), ("image", b"")]).headers["content-length"])
-        images = [("image", b"x" * 10_000), ("image", b"y" * (body_bytes - empty - 10_000))]
-    return api.send(request_of(api, content, images))
-
-
-def test_json_depth_has_a_limit(settings: Settings) -> None:
-    with running_api(settings.model_copy(update={"limits": LIMITS})) as api:
-        nested = {"patient": {"id": "p"}, "labs": [[[[1]]]]}
-        problem = check_problem(post(api, nested), 422, "bad_json_values")
-        assert [issue["code"] for issue in problem["issues"]] == ["too_deep"]
 
 
 def test_database_that_is_away_is_503_and_comes_back(postgres_url: str, described_model: Path, tmp_path: Path) -> None:
