@@ -6,7 +6,6 @@
 Two jobs, since no result, of this case or of any other, waits for an attribution. Both may run again at any point."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +104,7 @@ class Diagnosis:
         since."""
         with self.database.read() as session:
             result = _found(result_store.get(session, result_id))
-            since = cases.causes(session, result.case_id, result.case_version, sys.maxsize)
+            since = cases.causes(session, result.case_id, result.case_version)
         if result.model != self.predictor.digest:
             raise ArtifactError("the result is another model's", where=result_id, mend="run a worker with that model")
         if any(cause.startswith((FILE_MISSING, FILE_RETURNED)) for cause in since):

@@ -97,11 +97,11 @@ def instances(session: Session, sop_uids: Collection[str]) -> dict[str, Instance
     return found
 
 
-def causes(session: Session, case_id: str, after: int, until: int) -> list[str]:
-    """Why the case has each version after one, until another."""
-    query = sa.select(VersionRow.cause).where(
-        VersionRow.case_id == case_id, VersionRow.version > after, VersionRow.version <= until
-    )
+def causes(session: Session, case_id: str, after: int, until: int | None = None) -> list[str]:
+    """Why the case has each version after one, until another or the last."""
+    query = sa.select(VersionRow.cause).where(VersionRow.case_id == case_id, VersionRow.version > after)
+    if until is not None:
+        query = query.where(VersionRow.version <= until)
     return list(session.scalars(query.order_by(VersionRow.version)))
 
 

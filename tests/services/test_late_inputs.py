@@ -271,7 +271,7 @@ def test_sign_off_asks_again_where_a_threshold_is_crossed(ward: Ward) -> None:
     actions = [one["action"] for one in ward.api.get(f"/v1/cases/{case_id}/timeline").json()["events"]]
     assert "result.needs_re-review" in actions
     keyed = {"Idempotency-Key": "t"}
-    assert ward.api.post(path, json={"verdict": "signed_off"}, headers=keyed).json()["code"] == "superseded"
+    assert ward.api.post(path, json={"verdict": "signed_off"}, headers=keyed).json()["code"] == "result_superseded"
     latest = path.replace("/1/", "/3/")
     again = ward.api.post(latest, json={"verdict": "rejected", "reason": "withdrawn"}, headers=keyed)
     assert (again.status_code, again.json()["state"]) == (201, "rejected")
