@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from clinimm.errors import ClinimmError
@@ -53,9 +54,12 @@ class Staged:
         self._file.close()
 
     def discard(self) -> None:
-        """Leaves nothing behind; harmless after `Blobs.keep`."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Leaves nothing behind; harmless after `Blobs.keep`. On a disk that fails, what it can: the sweep does the
+        rest, and whoever hears of the failure hears of its cause."""
+        with suppress(OSError):  # what is still to be written may find no room, now as before
+            self._file.close()
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     @property
     def sha256(self) -> str:

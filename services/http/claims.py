@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from services.errors import Conflict
@@ -31,7 +31,8 @@ class Claims:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # while it is locked, so that nobody waits on a name that is gone
+            with suppress(OSError):  # a name that stays is free for whoever asks next
+                path.unlink(missing_ok=True)  # while it is locked, so that nobody waits on a name that is gone
             os.close(handle)
 
 
@@ -44,6 +45,9 @@ def _locked(path: Path) -> int | None:
         except BlockingIOError:
             os.close(handle)
             return None
+        except OSError:
+            os.close(handle)
+            raise
         if _is(handle, path):
             return handle
         os.close(handle)  # its last holder took the name away between our opening and our locking
