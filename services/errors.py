@@ -7,6 +7,7 @@ ServiceError (a ClinimmError)
 ├── NotFound             404  no such thing
 ├── MethodNotAllowed     405  the path has other methods, which are named
 ├── NotAcceptable        406  the answer has no such form
+├── TooSlow              408  the body does not come
 ├── NotReady             409  it will be there; ask again
 ├── Conflict             409  against what is there: another patient, other bytes, a key in flight
 ├── Stale                412  the caller has seen an older version
@@ -83,6 +84,10 @@ class NotAcceptable(ServiceError):
 
 class NotReady(ServiceError):
     status = 409
+
+
+class TooSlow(ServiceError):
+    status = 408
 
 
 class Conflict(ServiceError):

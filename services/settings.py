@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     rollback. `backbone` is where the artifact's backbone lies, if the artifact needs one and it has moved.
     A case that changes within `debounce_cap_seconds` of its last diagnosis is diagnosed again once nothing came for
     `debounce_seconds`, or when the cap is over. `decoders` are the child processes that open files at the door, and
-    `uploads` the requests that may bring some at once.
+    `uploads` the requests that may bring some at once, each of which is waited for `patience_seconds`, and
+    longer by a second for every 64 KiB that came.
     `features_bytes` is what workers may keep of what they found in films and notes, so that a value that comes late
     costs no second look at them.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     debounce_cap_seconds: float = Field(60.0, gt=0)
     decoders: int = Field(2, ge=1)
     uploads: int = Field(64, ge=1)
+    patience_seconds: float = Field(30.0, gt=0)
     threads: int = Field(1, ge=1)
     device: str = "cpu"
     features_bytes: int = Field(4 * 1024 * MIB, ge=0)

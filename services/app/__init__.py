@@ -80,7 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses=problems.DOCUMENTED,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings, app.state.database, app.state.model = settings, database, model
     app.state.cases = Cases(
@@ -96,5 +96,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, dependencies=[Depends(authenticate)])
     problems.handle_in(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
-    app.add_middleware(Envelope, metrics=app.state.metrics, header_bytes=settings.limits.header_bytes)
+    app.add_middleware(
+        Envelope,
+        metrics=app.state.metrics,
+        header_bytes=settings.limits.header_bytes,
+        patience_seconds=settings.patience_seconds,
+    )
     return app

@@ -1,5 +1,6 @@
 """Around every request: an id for it, one log line, its time, and an answer even where everything failed."""
 
+import asyncio
 import logging
 import re
 import time
@@ -12,19 +13,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.app import problems
 from services.app.metrics import Metrics
-from services.errors import HeadersTooLarge
+from services.errors import BadRequest, HeadersTooLarge, TooSlow
 from services.logs import request_id
 
 log = logging.getLogger(__name__)
 
+LEAST_RATE = 64 * 1024  # bytes a second of a body
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Envelope:
     """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, header_bytes: int) -> None:
-        self.app, self.metrics, self.header_bytes = app, metrics, header_bytes
+    def __init__(self, app: ASGIApp, metrics: Metrics, header_bytes: int, patience_seconds: float) -> None:
+        self.app, self.metrics, self.header_bytes, self.patience = app, metrics, header_bytes, patience_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,6 +35,8 @@ class Envelope:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id.set(given if VALID_ID.fullmatch(given) else uuid.uuid4().hex)
         started, status = time.perf_counter(), 0
+        # HEAD is answered as GET; the server, which knows what was asked, leaves the body out.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -43,7 +47,7 @@ class Envelope:
 
         try:
             self._check_headers(scope)
-            await self.app(scope, receive, send_named)
+            await self.app(inner, _in_time(receive, self.patience), send_named)
         except ClientDisconnect:
             status = 499
         except Exception as error:
@@ -54,19 +58,40 @@ class Envelope:
                 raise
             await problems.answer(Request(scope), refusal)(scope, receive, send_named)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope["method"], inner, status, time.perf_counter() - started)
 
     def _check_headers(self, scope: Scope) -> None:
-        """Raises HeadersTooLarge. Each field counts as its line does: with a colon, a space and an end."""
+        """Raises HeadersTooLarge, where each field counts as its line does: with a colon, a space and an end; and
+        BadRequest for a body of two lengths, of which the proxy before us may have believed the other."""
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            raise BadRequest("bad_request", "The body has two lengths.")
         size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
         if size > self.header_bytes:
             raise HeadersTooLarge(
                 "headers_too_large", "The header fields are too large.", limit=self.header_bytes, actual=size
             )
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         """The route's template is noted, not the path that was asked for: a path can hold anything."""
         route = getattr(scope.get("route"), "path", "unmatched")
-        self.metrics.note(scope["method"], route, status, seconds)
-        facts = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        self.metrics.note(method, route, status, seconds)
+        facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
         log.info("request", extra=facts)
+
+
+def _in_time(receive: Receive, patience: float) -> Receive:
+    """`receive`, until the body is late: a second for each 64 KiB of it that came, and `patience` seconds besides. Then
+    TooSlow is raised, so that a sender who stalls keeps no upload from another."""
+    began, received = time.monotonic(), 0
+
+    async def receive_in_time() -> Message:
+        nonlocal received
+        left = began + patience + received / LEAST_RATE - time.monotonic()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, left))
+        except TimeoutError:
+            raise TooSlow("body_too_slow", "The body does not come.") from None
+        received += len(message.get("body", b""))
+        return message
+
+    return receive_in_time

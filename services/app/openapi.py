@@ -1,5 +1,9 @@
-"""The API's document: FastAPI's own, with the schemas that it cannot see by itself."""
+"""The API's document: FastAPI's own, with what it cannot see by itself.
 
+What every operation of a kind may be answered is said here, once, from what the operation takes; what one alone may be
+answered is said where its route is."""
+
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -7,11 +11,21 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
+from services.http.documented import headers, problem
 from services.http.problem import Problem
 from services.reviews.schemas import ReviewIn
 from services.settings import Limits
 
 REFERENCE = "#/components/schemas/{model}"
+OPEN = ("/healthz",)
+NAMED = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "ETags of answers that are there already: 304 if nothing has changed.",
+    "schema": {"type": "string"},
+}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -24,15 +38,56 @@ def describe(app: FastAPI) -> dict[str, Any]:
             components.setdefault("schemas", {}).update(_with_parts(model))
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}, {}]
+        for path, methods in schema["paths"].items():
+            for method, operation in methods.items():
+                _complete(path, method, operation)
+        for unsent in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(unsent, None)
         app.openapi_schema = schema
     return app.openapi_schema
 
 
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """The refusals of an operation and the header fields of all its answers."""
+    answers = operation["responses"]
+    answers.pop("422", None)  # FastAPI's own form of it is never sent
+    if method == "get" and path.startswith("/v1/"):
+        operation.setdefault("parameters", []).append(IF_NONE_MATCH)
+        answers["304"] = {"description": "Nothing has changed", "headers": headers("ETag", "Cache-Control")}
+        answers["200"]["headers"] = headers("ETag", "Cache-Control") | answers["200"].get("headers", {})
+    if path in OPEN:
+        operation["security"] = []
+    for status in sorted(_refusals(path, operation)):
+        answers.setdefault(str(status), problem(status))
+    for status, answer in answers.items():
+        always = ("X-Request-Id", *([NAMED[int(status)]] if int(status) in NAMED else []))
+        answer["headers"] = headers(*always) | answer.get("headers", {})
+
+
+def _refusals(path: str, operation: dict[str, Any]) -> Iterator[int]:
+    """The statuses that an operation may be refused with, by what it takes."""
+    takes = {(one["in"], one["name"]): one["required"] for one in operation.get("parameters", [])}
+    places = {place for place, _ in takes}
+    yield from (405, 431, 500)
+    if path not in OPEN:
+        yield from (401, 503)
+    if path.startswith("/v1/"):
+        yield 406
+    if "path" in places:
+        yield 404
+    if "query" in places:
+        yield 422
+    if "requestBody" in operation:
+        yield from (400, 408, 413, 415, 422, 507)
+    if ("header", "Idempotency-Key") in takes:
+        yield from (400, 409, 413, 422, 507)
+    if ("header", "If-Match") in takes:
+        yield from (412, 428) if takes["header", "If-Match"] else (412,)
+
+
 def _limits(limits: Limits) -> str:
     """The limits as a table, for who reads the document."""
-    rows = [
-        f"| {name} | {getattr(limits, name)} | {field.description} |" for name, field in Limits.model_fields.items()
-    ]
+    rows = [f"| {name} | {getattr(limits, name)} | {one.description} |" for name, one in Limits.model_fields.items()]
     return "\n".join(["| limit | most | of |", "|---|---|---|", *rows])
 
 

@@ -3,7 +3,6 @@
 import errno
 import logging
 import re
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -24,28 +23,6 @@ from services.errors import (
 from services.http import problem
 
 log = logging.getLogger(__name__)
-
-DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    status: {"description": said, "content": {problem.MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for status, said in {
-        400: "The request cannot be read",
-        401: "A valid token is needed",
-        403: "This client may not do it",
-        404: "There is no such thing",
-        405: "Not a method of this path",
-        406: "The answer has no such form",
-        409: "It is not there yet, or contradicts what is",
-        412: "A newer version is there",
-        413: "A limit is exceeded",
-        415: "The media type or encoding is not read",
-        422: "The content is refused",
-        428: "Say which version you have seen",
-        431: "The header fields are too large",
-        500: "The service failed",
-        503: "The service cannot take it now",
-        507: "There is no room left to keep it",
-    }.items()
-}
 
 
 def handle_in(app: FastAPI) -> None:
@@ -74,8 +51,10 @@ def answer(request: Request, error: ServiceError) -> Response:
 
 
 def _http(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: no such path, no such method."""
+    """Starlette's own refusals: no such path, no such method. OPTIONS is no method of any route, and answered here."""
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": _allowed(request)})
     if status == 405:
         refusal: ServiceError = MethodNotAllowed(
             "method_not_allowed", "Not a method of this path.", headers={"Allow": _allowed(request)}
@@ -89,10 +68,12 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method of the path: Starlette names those of one route only."""
+    methods = {"get"}
     for template, operations in request.app.openapi()["paths"].items():
         if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), request.url.path):
-            return ", ".join(sorted(method.upper() for method in operations))
-    return "GET"
+            methods = set(operations)
+    implied = {"options", "head"} if "get" in methods else {"options"}
+    return ", ".join(sorted(method.upper() for method in methods | implied))
 
 
 def _is_full(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.cases.schemas import EXAMPLE_CASE, EXAMPLE_INPUTS, CaseIn, InputsIn, ModalityIn, ReconciliationIn
+from services.http.documented import headers, problem, told
 from services.http.keys import KEY_HEADER
 
 
@@ -26,10 +27,11 @@ def _inputs(part: str, schema: type, example: dict[str, Any], *, needed: bool) -
         "type": "object",
         "required": [part] if needed else [],
         "additionalProperties": False,
+        "patternProperties": {"^image:[A-Za-z0-9_.-]{1,64}$": {}},
         "properties": {
             part: _reference(schema),
             "note": {"type": "string"},
-            "image": {"type": "array", "items": {"type": "string", "format": "binary"}},
+            "image": {"description": "A DICOM file; the part may be repeated, and name its modality: `image:cxr`."},
         },
     }
     encoding = {
@@ -52,6 +54,22 @@ def _json(schema: type, example: dict[str, Any]) -> dict[str, Any]:
 
 
 _CASE = _inputs("case", CaseIn, EXAMPLE_CASE, needed=True)
+TAKEN = ("Location", "Content-Location", "ETag", "Cache-Control")
+FROM_A_CASE = ("get_case", "post_inputs", "put_modality", "get_timeline", "post_reconciliation")
+
+
+def _links() -> dict[str, Any]:
+    """What can be asked of the case that is answered."""
+    return {name: {"operationId": name, "parameters": {"case_id": "$response.body#/id"}} for name in FROM_A_CASE}
+
+
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: told("CaseOut", "It is there already, and answered", *TAKEN) | {"links": _links()},
+    202: {"headers": headers(*TAKEN, "Retry-After"), "links": _links()},
+    409: problem(409) | {"headers": headers(some=("Location", "Retry-After"))},
+}
+MARKED: dict[int | str, dict[str, Any]] = {200: {"headers": headers("ETag", "Cache-Control")}}
+PEOPLE: dict[int | str, dict[str, Any]] = {403: problem(403)}
 CREATE: dict[str, Any] = {"parameters": [KEY_HEADER], "requestBody": _CASE}
 VALIDATE: dict[str, Any] = {"requestBody": _CASE}
 INPUTS: dict[str, Any] = {

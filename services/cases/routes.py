@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.cases.answers import CaseOut, CasePage, IdentityOut, TimelineOut, ValidationOut
 from services.cases.decisions import Decisions
-from services.cases.documented import CREATE, INPUTS, MARK, RECONCILE, VALIDATE
+from services.cases.documented import ANSWERS, CREATE, INPUTS, MARK, MARKED, PEOPLE, RECONCILE, VALIDATE
 from services.cases.receive import Submission, receive
 from services.cases.service import Cases
 from services.http.bodies import small_body
+from services.http.cursor import FORM
+from services.http.documented import headers, in_path, problem
 from services.http.ids import CaseId
 from services.http.keys import Key, Seen, claimed, reviewer, sent
 from services.http.responses import document, preferred
@@ -53,7 +55,14 @@ async def inputs_submission(request: Request, room: Room) -> AsyncIterator[Submi
             received.discard()
 
 
-@router.post("", status_code=202, response_model=CaseOut, openapi_extra=CREATE, dependencies=[Depends(claimed)])
+@router.post(
+    "",
+    status_code=202,
+    response_model=CaseOut,
+    openapi_extra=CREATE,
+    responses=ANSWERS,
+    dependencies=[Depends(claimed)],
+)
 def post_case(
     request: Request, room: Room, key: Key, received: Annotated[Submission, Depends(case_submission)]
 ) -> Response:
@@ -65,20 +74,20 @@ def post_case(
     return sent(room.create(request.state.client, key, received))
 
 
-@router.post(":validate", response_model=ValidationOut, openapi_extra=VALIDATE)
+@router.post(":validate", response_model=ValidationOut, openapi_extra=VALIDATE, responses={409: problem(409)})
 def validate_case(request: Request, room: Room, received: Annotated[Submission, Depends(case_submission)]) -> Response:
     """What a post of the same would be answered, part by part; nothing is kept. A fault is answered as there."""
     return document(request, room.validate(received))
 
 
-@router.get("", response_model=CasePage)
+@router.get("", response_model=CasePage, responses={200: {"headers": headers(some=("Link",))}})
 def list_cases(
     request: Request,
     room: Room,
     flag: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:/-]{1,120}$", examples=["missing:labs"])] = None,
     reference: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[str | None, Query(json_schema_extra={"pattern": f"^{FORM.pattern}$"})] = None,
 ) -> Response:
     """Cases, newest first: all, those with a flag, or those of a sender's reference; `next` is the cursor of the page
     after."""
@@ -97,7 +106,12 @@ def get_case(request: Request, room: Room, case_id: CaseId) -> Response:
 
 
 @router.post(
-    "/{case_id}/inputs", status_code=202, response_model=CaseOut, openapi_extra=INPUTS, dependencies=[Depends(claimed)]
+    "/{case_id}/inputs",
+    status_code=202,
+    response_model=CaseOut,
+    openapi_extra=INPUTS,
+    responses=ANSWERS,
+    dependencies=[Depends(claimed)],
 )
 def post_inputs(
     request: Request,
@@ -115,12 +129,12 @@ def post_inputs(
     return sent(room.add(request.state.client, key, case_id, received, seen))
 
 
-@router.put("/{case_id}/modalities/{modality}", response_model=CaseOut, openapi_extra=MARK)
+@router.put("/{case_id}/modalities/{modality}", response_model=CaseOut, openapi_extra=MARK, responses=MARKED)
 def put_modality(
     request: Request,
     room: Annotated[Decisions, Depends(decisions)],
     case_id: CaseId,
-    modality: str,
+    modality: Annotated[str, in_path("[A-Za-z0-9_.-]{1,64}", "labs")],
     seen: Seen,
     body: Body,
 ) -> Response:
@@ -135,7 +149,7 @@ def get_timeline(request: Request, room: Room, case_id: CaseId) -> Response:
     return document(request, room.timeline(case_id))
 
 
-@router.get("/{case_id}/identity", response_model=IdentityOut, dependencies=[Depends(reviewer)])
+@router.get("/{case_id}/identity", response_model=IdentityOut, responses=PEOPLE, dependencies=[Depends(reviewer)])
 def get_identity(request: Request, room: Annotated[Decisions, Depends(decisions)], case_id: CaseId) -> Response:
     """What the parts of a case say of their patient where they contradict each other, for who may decide."""
     return document(request, room.identity(request.state.client, case_id))
@@ -143,8 +157,10 @@ def get_identity(request: Request, room: Annotated[Decisions, Depends(decisions)
 
 @router.post(
     "/{case_id}/reconciliations",
+    status_code=202,
     response_model=CaseOut,
     openapi_extra=RECONCILE,
+    responses=ANSWERS | PEOPLE,
     dependencies=[Depends(reviewer), Depends(claimed)],
 )
 def post_reconciliation(

@@ -111,11 +111,30 @@ class RangeIn(Strict):
     high: Number | None = None
 
 
+def _has(name: str, **of: Any) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: of or {"not": {"type": "null"}}}}
+
+
+# What `door` asks of a lab beyond its fields, in the words of JSON Schema: it is named, it has a value or is withdrawn,
+# a bound has its value, and what is withdrawn has its id.
+_WITHDRAWN = _has("status", enum=["cancelled", "entered-in-error"])
+_LAB_RULES: dict[str, Any] = {
+    "allOf": [
+        {"anyOf": [_has("name", minLength=1), _has("code")]},
+        {"anyOf": [_has("value"), _has("coded"), _WITHDRAWN]},
+        {"anyOf": [_has("value"), {"properties": {"comparator": {"const": ""}}}]},
+        {"anyOf": [_has("id"), {"properties": {"status": {"enum": ["preliminary", "final", "corrected"]}}}]},
+    ]
+}
+
+
 class LabIn(Strict):
     """A value, named by `name` or `code`. `unit` is UCUM; a value without one is kept and not used, unless it is a pure
     number. With a `comparator` the value is a bound. `id` is the laboratory's own for the value: one that is
     `corrected` takes its place, one that is `cancelled` or `entered-in-error` takes it away, in whatever order they
     arrive."""
+
+    model_config = ConfigDict(json_schema_extra=_LAB_RULES)
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
     code: CodeIn | None = None

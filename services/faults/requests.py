@@ -52,6 +52,7 @@ REQUESTS: Mapping[str, Fault] = {
     ),
     **alike(405, NO_SUCH_OPERATION, "not-supported", "AR", method_not_allowed="Not a method of this path."),
     **alike(406, PROCESSING_FAILURE, "not-supported", "AR", not_acceptable="The answer has no such form."),
+    **alike(408, OUT_OF_RESOURCES, "timeout", "AR", body_too_slow="The body does not come."),
     **alike(409, DUPLICATE_INSTANCE, "duplicate", "AE", instance_conflict="The instance is kept with other content."),
     **alike(
         409,

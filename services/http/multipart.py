@@ -3,6 +3,7 @@
 Starlette's own reader holds no limit on files, takes a body that stops before its end, and turns bad UTF-8 into
 something else without a word."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -65,15 +66,17 @@ class _Reader:
 
     def header_end(self) -> None:
         if self._header.lower() == b"content-disposition":
+            if self._disposition:
+                raise BadRequest("bad_multipart", "A part has two dispositions.")
             self._disposition = self._value
         if self._header.lower() == b"content-transfer-encoding" and self._value.strip().lower() not in _PLAIN:
             raise UnsupportedMedia("encoding_unsupported", "Send parts as they are, not encoded.")
         self._header = self._value = b""
 
     def headers_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if b"name" not in options:
-            raise BadRequest("bad_multipart", "A part has no name.")
+        kind, options = parse_options_header(self._disposition)
+        if kind != b"form-data" or not _is_said_once(self._disposition, "name"):
+            raise BadRequest("bad_multipart", "A part has no name, or two.")
         self.parts.append(self.open_part(options[b"name"].decode("utf-8", "replace")))
 
     def data(self, data: bytes, start: int, end: int) -> None:
@@ -90,6 +93,7 @@ class _Reader:
         self.ended = True
 
 
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLAIN = (b"binary", b"8bit", b"7bit", b"identity")
 
 
@@ -113,8 +117,10 @@ async def read(request: Request, open_part: Callable[[str], Part], limit: int) -
 
 
 def check_plain(request: Request) -> None:
-    """Raises UnsupportedMedia for a body that is compressed, or not in UTF-8."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    """Raises UnsupportedMedia for a body that is compressed, or not in UTF-8, BadRequest for one of two types."""
+    if len(request.headers.getlist("content-type")) > 1:
+        raise BadRequest("bad_request", "The body has two content types.")
+    if {encoding.lower() for encoding in request.headers.getlist("content-encoding")} - {"identity"}:
         raise UnsupportedMedia("encoding_unsupported", "Send the body as it is, not compressed.")
     _, options = parse_options_header(request.headers.get("content-type", ""))
     if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
@@ -126,9 +132,18 @@ def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind.lower() != b"multipart/form-data":
         raise UnsupportedMedia("media_type_unsupported", "Send multipart/form-data, or application/json.")
-    if not options.get(b"boundary"):
-        raise BadRequest("bad_multipart", "The content type names no boundary.")
+    if not options.get(b"boundary") or not _is_said_once(request.headers["content-type"], "boundary"):
+        raise BadRequest("bad_multipart", "The content type names no boundary, or two.")
     return options[b"boundary"]
+
+
+def _is_said_once(header: str | bytes, option: str) -> bool:
+    """Whether a header has this option, and neither twice nor in the extended form of RFC 2231, which RFC 7578 forbids:
+    of two names, another reader of the same bytes may take the other."""
+    text = header.decode("latin-1") if isinstance(header, bytes) else header
+    bare = _QUOTED.sub('""', text)
+    found = re.findall(rf";\s*{option}(\*[^=;]*)?\s*=", bare, re.IGNORECASE)
+    return found == [""]
 
 
 def _check_size(actual: int, limit: int) -> None:

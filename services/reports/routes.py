@@ -1,9 +1,10 @@
 """/v1/cases/{id}/report"""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.http.documented import headers, problem
 from services.http.ids import CaseId
 from services.http.responses import HTML, JSON, content, preferred
 from services.reports.service import Reports
@@ -13,7 +14,10 @@ router = APIRouter(prefix="/v1/cases/{case_id}/report", tags=["reports"])
 # The page is drawn from what patients and senders wrote: nothing in it may run or be fetched.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 MEDIA = {"json": JSON, "html": HTML}
-RESPONSES = {200: {"content": {JSON: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {JSON: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}}},
+    409: problem(409) | {"headers": headers(some=("Retry-After",))},
+}
 
 
 def reports(request: Request) -> Reports:
@@ -21,7 +25,7 @@ def reports(request: Request) -> Reports:
     return room
 
 
-@router.get("", responses=RESPONSES, response_class=Response)  # type: ignore[arg-type]
+@router.get("", responses=RESPONSES, response_class=Response)
 def get_report(
     request: Request,
     room: Annotated[Reports, Depends(reports)],

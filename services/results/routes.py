@@ -1,9 +1,10 @@
 """/v1/cases/{id}/results"""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from services.http.documented import headers, problem, told
 from services.http.ids import CaseId, ResultVersion
 from services.http.keys import KEY_HEADER, Key, claimed, sent
 from services.http.responses import JSON, document, preferred
@@ -14,6 +15,12 @@ router = APIRouter(prefix="/v1/cases/{case_id}/results", tags=["results"])
 
 
 DOCUMENT = {"parameters": [KEY_HEADER]}
+WHERE = ("Location", "ETag", "Cache-Control")
+ASKED: dict[int | str, dict[str, Any]] = {
+    200: told("AskedOut", "That answer is there already", *WHERE),
+    202: {"headers": headers(*WHERE, "Retry-After")},
+    409: problem(409) | {"headers": headers(some=("Retry-After",))},
+}
 
 
 def results(request: Request) -> Results:
@@ -21,7 +28,7 @@ def results(request: Request) -> Results:
     return room
 
 
-@router.get("", response_model=ResultsOut)
+@router.get("", response_model=ResultsOut, responses={200: {"headers": headers(some=("Retry-After",))}})
 def list_results(request: Request, room: Annotated[Results, Depends(results)], case_id: CaseId) -> Response:
     """The answers to a case, newest first; none while it is pending: ask again after Retry-After."""
     found = room.of_case(case_id)
@@ -29,7 +36,12 @@ def list_results(request: Request, room: Annotated[Results, Depends(results)], c
 
 
 @router.post(
-    "", status_code=202, response_model=AskedOut, openapi_extra=DOCUMENT, dependencies=[Depends(claimed)]
+    "",
+    status_code=202,
+    response_model=AskedOut,
+    openapi_extra=DOCUMENT,
+    responses=ASKED,
+    dependencies=[Depends(claimed)],
 )
 def ask_again(request: Request, room: Annotated[Results, Depends(results)], key: Key, case_id: CaseId) -> Response:
     """Asks for the case's answer by the model of now: after a model was promoted, old answers stay as they are until
@@ -38,7 +50,7 @@ def ask_again(request: Request, room: Annotated[Results, Depends(results)], key:
     return sent(room.ask_again(request.state.client, key, case_id))
 
 
-@router.get("/{version}", response_model=ResultOut)
+@router.get("/{version}", response_model=ResultOut, responses={409: problem(409)})
 def get_result(
     request: Request, room: Annotated[Results, Depends(results)], case_id: CaseId, version: ResultVersion
 ) -> Response:

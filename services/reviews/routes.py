@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.http.bodies import small_body
+from services.http.documented import headers, problem
 from services.http.ids import CaseId, ResultVersion
 from services.http.keys import KEY_HEADER, Key, claimed, reviewer, sent
 from services.http.responses import JSON, document, preferred
@@ -27,6 +28,12 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    201: {"headers": headers("Location", "ETag", "Cache-Control")},
+    403: problem(403),
+}
+
+
 def reviews(request: Request) -> Reviews:
     room: Reviews = request.app.state.reviews
     return room
@@ -46,6 +53,7 @@ def list_reviews(request: Request, room: Room, case_id: CaseId) -> Response:
     status_code=201,
     response_model=ReviewsOut,
     openapi_extra=DOCUMENT,
+    responses=ANSWERS,
     dependencies=[Depends(reviewer), Depends(claimed)],
 )
 def post_review(

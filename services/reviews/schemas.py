@@ -1,17 +1,23 @@
 """A review on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["signed_off", "rejected"]
 
 
+_SIGNED: dict[str, Any] = {"properties": {"verdict": {"const": "signed_off"}}}
+_REASONED: dict[str, Any] = {"required": ["reason"], "properties": {"reason": {"minLength": 1}}}
+
+
 class ReviewIn(BaseModel):
     """A person's word on one result. `reason` is needed to reject it."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, json_schema_extra={"anyOf": [_SIGNED, _REASONED]}
+    )
 
     verdict: Verdict
     reason: Annotated[str, Field(max_length=1000)] = ""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.http.documented import headers
 from services.http.ids import CaseId
 from services.http.responses import document
 from services.similar.schemas import SimilarOut
@@ -19,7 +20,7 @@ def similar(request: Request) -> Similar:
     return room
 
 
-@router.get("", response_model=SimilarOut)
+@router.get("", response_model=SimilarOut, responses={200: {"headers": headers(some=("Retry-After",))}})
 def list_similar(
     request: Request,
     room: Annotated[Similar, Depends(similar)],

@@ -102,7 +102,21 @@ def test_status_of_a_wrong_request(door: httpx.Client, method: str, path: str, s
 
 
 def test_every_method_of_a_path_is_allowed_by_name(door: httpx.Client) -> None:
-    assert door.put("/v1/cases").headers["allow"] == "GET, POST"
+    assert door.put("/v1/cases").headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert door.get("/v1/cases/x/inputs").headers["allow"] == "OPTIONS, POST"
+    assert door.get("/v1/cases/x/modalities/cxr").headers["allow"] == "OPTIONS, PUT"
+    assert door.post("/v1/capabilities").headers["allow"] == "GET, HEAD, OPTIONS"
+    for path in ("/v1/cases", "/v1/cases/x/modalities/cxr"):
+        options = door.options(path)
+        assert (options.status_code, options.content) == (204, b"")
+        assert options.headers["allow"] == door.delete(path).headers["allow"]
+
+
+def test_head_is_get_without_its_body(door: httpx.Client) -> None:
+    for path in ("/v1/cases", "/v1/capabilities", "/v1/nope", "/healthz"):
+        got, head = door.get(path), door.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert {**head.headers, "x-request-id": "", "date": ""} == {**got.headers, "x-request-id": "", "date": ""}
 
 
 def test_answer_that_cannot_be_had_is_406(door: httpx.Client) -> None:
