@@ -34,8 +34,7 @@ class Decisions:
                 complete[modality] = said.absent_reason or ""
             if complete != dict(before.complete):
                 after = replace(before, version=before.version + 1, complete=complete)
-                self._settle(session, before, after, f"complete:{modality}", client)
-                before = after
+                before = self._settle(session, before, after, f"complete:{modality}", client)
             return shown.told(session, before, self.cases.model.modalities)
 
     def identity(self, client: str, case_id: str) -> IdentityOut:
