@@ -5,6 +5,7 @@ import json
 import uuid
 import zlib
 from collections.abc import Callable
+from typing import Protocol
 
 import httpx
 import numpy as np
@@ -19,6 +20,7 @@ from pydicom.uid import (
 from raw_http import BOUNDARY, Reply, form, framed, head, part, spoken
 from service_requests import damaged_film, film
 
+CASES = b"/v1/cases"
 CANARY = "CANARY-9c4e"
 PERSON = {"patient": {"id": "p-1"}, "reference": CANARY}
 CASE = json.dumps(PERSON).encode()
@@ -26,15 +28,16 @@ PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 MPEG = UID("1.2.840.10008.1.2.4.100")
 
 
-Send = Callable[[httpx.Client], Reply]
+class Send(Protocol):
+    def __call__(self, client: httpx.Client, path: bytes = ...) -> Reply: ...
 
 
 def multipart(*parts: bytes, end: bytes | None = None, headers: tuple[bytes, ...] = (), **said: bytes) -> Send:
     """A form as it stands; `media` takes the place of its content type."""
     body = form(parts) if end is None else form(parts, end)
 
-    def send(client: httpx.Client) -> Reply:
-        return spoken(client, head(uuid.uuid4().hex, *framed(body, *headers, **said)) + b"\r\n\r\n" + body)
+    def send(client: httpx.Client, path: bytes = CASES) -> Reply:
+        return spoken(client, head(uuid.uuid4().hex, *framed(body, *headers, **said), path=path) + b"\r\n\r\n" + body)
 
     return send
 
@@ -42,8 +45,10 @@ def multipart(*parts: bytes, end: bytes | None = None, headers: tuple[bytes, ...
 def document(body: bytes, *headers: bytes, media: bytes = b"application/json") -> Send:
     """A body of JSON."""
 
-    def send(client: httpx.Client) -> Reply:
-        return spoken(client, head(uuid.uuid4().hex, *framed(body, *headers, media=media)) + b"\r\n\r\n" + body)
+    def send(client: httpx.Client, path: bytes = CASES) -> Reply:
+        return spoken(
+            client, head(uuid.uuid4().hex, *framed(body, *headers, media=media), path=path) + b"\r\n\r\n" + body
+        )
 
     return send
 
@@ -51,8 +56,8 @@ def document(body: bytes, *headers: bytes, media: bytes = b"application/json") -
 def message(fields: list[bytes], body: bytes, *, half_close: bool = False) -> Send:
     """A body under header fields that may lie about it."""
 
-    def send(client: httpx.Client) -> Reply:
-        return spoken(client, head(uuid.uuid4().hex, *fields) + b"\r\n\r\n" + body, half_close=half_close)
+    def send(client: httpx.Client, path: bytes = CASES) -> Reply:
+        return spoken(client, head(uuid.uuid4().hex, *fields, path=path) + b"\r\n\r\n" + body, half_close=half_close)
 
     return send
 

@@ -63,16 +63,19 @@ class Cases:
         return self._take(asked, submission, inputs, lambda session: self._locked(session, case_id, if_match))
 
     def validate(self, submission: Submission) -> ValidationOut:
-        """What `create` would answer. Raises what it would raise; keeps nothing."""
+        """What `create` would answer now. Raises what it would raise; keeps nothing."""
         case = door.parse(CaseIn, submission.document, self.limits)
         content = fingerprint(case.model_dump(mode="json"), fingerprint_of(submission))
         arrivals = look(submission, case, self.model.modalities, self.sandbox, now())
         with self.database.read() as session:
             there = store.created_of(session, content) or self._blank(case, "", content)
             grown = self._grown(session, there, arrivals)
-        if grown.case.held:
-            raise _identity_conflict(grown.case, self.secret, "")
-        return ValidationOut(status=202, parts=shown.parts_of(grown.case, self.model.modalities, grown.parts))
+            if grown.cause:
+                self.queue.check_room(session)
+            if grown.case.held:
+                raise _identity_conflict(grown.case, self.secret, "")
+            told = shown.told(session, grown.case, self.model.modalities, grown.parts)
+            return ValidationOut(status=accepted(session, told).status, parts=told.parts)
 
     def case(self, case_id: str) -> CaseOut:
         """Raises NotFound."""
