@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     `debounce_seconds`, or when the cap is over. `decoders` are the child processes that open files at the door, and
     `uploads` the requests that may bring some at once, each of which is waited for `patience_seconds`, and
     longer by a second for every 64 KiB that came.
+    `reserve_bytes` of room in `data` are kept for recording what is refused once there is no other room.
     `features_bytes` is what workers may keep of what they found in films and notes, so that a value that comes late
     costs no second look at them.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(30.0, gt=0)
     threads: int = Field(1, ge=1)
     device: str = "cpu"
+    reserve_bytes: int = Field(32 * MIB, ge=0)
     features_bytes: int = Field(4 * 1024 * MIB, ge=0)
     vectors: Literal["exact", "pgvector"] = "exact"
 

@@ -190,6 +190,16 @@ class Sandbox:
             found.append(_lost(paths[len(found)].name))
         return found
 
+    def is_able(self) -> bool:
+        """Whether a child lives, or could be started just now."""
+        if any(child.process.poll() is None for child in tuple(self._children)):
+            return True
+        try:
+            self.abilities()
+        except (ChildLostError, OSError):
+            return False
+        return True
+
     def abilities(self) -> dict[str, bool]:
         """What a child can do in spite of its walls: see sandbox_walls.raise_walls."""
         with self._child() as child:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, Request
 
 from clinimm.io.sandbox import Sandbox
+from services import audit
 from services.app import health, openapi, problems
 from services.app.metrics import Metrics
 from services.app.middleware import Envelope
@@ -20,10 +21,12 @@ from services.cases.service import Cases
 from services.db import Database
 from services.http.claims import Claims
 from services.http.uploads import Uploads
+from services.jobs.executors import Pulse
 from services.jobs.queue import Queue
 from services.jobs.routes import router as jobs_router
 from services.reports.routes import router as reports_router
 from services.reports.service import Reports
+from services.reserve import Reserve
 from services.results.routes import router as results_router
 from services.results.service import Results
 from services.reviews.routes import router as reviews_router
@@ -39,6 +42,7 @@ Advisory: a clinician decides. Errors are `application/problem+json` (RFC 9457) 
 sent. `GET /v1/capabilities` tells every code of a fault, and the limits of this server:"""
 
 
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ROUTERS = (
     health.router,
     cases_router,
@@ -57,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     tokens = Tokens.read(settings.tokens_file)
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
+    reserve = Reserve(settings.data, settings.reserve_bytes)
     sandbox = Sandbox(settings.limits.confinement, processes=settings.decoders)
     model = facts.read(settings.model, settings.registry)
     similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.fused_width))
@@ -67,6 +72,17 @@ def create_app(settings: Settings) -> FastAPI:
         sandbox.close()
         queue.close()
         database.close()
+
+    def check_room(request: Request) -> None:
+        """Raises StorageFull where something would be kept."""
+        if request.method not in READING and not reserve.is_kept():
+            raise problems.storage_full()
+
+    def refused_for_room(client: str, route: str) -> None:
+        """Records it in the room that was kept for that."""
+        reserve.give_up()
+        with database.write() as session:
+            audit.record(session, client, "request.refused", route, code="storage_full")
 
     def authenticate(request: Request) -> None:
         client = tokens.client(request.headers.get("authorization"))
@@ -89,16 +105,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database, settings.limits)
     app.state.results, app.state.reports = Results(database, queue, model.digest), Reports(database, blobs)
     app.state.claims, app.state.uploads = Claims(settings.data / "keys"), Uploads(settings.uploads)
-    app.state.similar = similar
+    app.state.similar, app.state.reserve, app.state.pulse = similar, reserve, Pulse(settings.lease_seconds)
     app.state.metrics = Metrics(database)
     app.include_router(health.open_router)
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(authenticate)])
+        app.include_router(router, dependencies=[Depends(authenticate), Depends(check_room)])
     problems.handle_in(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_middleware(
         Envelope,
         metrics=app.state.metrics,
+        on_full=refused_for_room,
         header_bytes=settings.limits.header_bytes,
         patience_seconds=settings.patience_seconds,
     )

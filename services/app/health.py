@@ -1,18 +1,16 @@
 """/healthz, /readyz, /metrics and /openapi.json: for whoever runs or calls the service."""
 
-from datetime import timedelta
 from typing import Literal
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.db import Database, now
+from services.db import Database
 from services.jobs import state
-from services.tables import WorkerRow
+from services.jobs.executors import Pulse, beats
 
 open_router = APIRouter(tags=["operation"])
 router = APIRouter(tags=["operation"])
@@ -25,11 +23,14 @@ class Alive(BaseModel):
 
 
 class Ready(BaseModel):
-    """`model` is ok while a worker that has it loaded gives signs of life; `waiting` is the queue's length. `promoted`
-    says whether the model passed the gate of `clinimm promote`."""
+    """`storage` is ok while a file can be written durably and there is room, `sandbox` while files can be opened,
+    `model` while a worker that has it loaded gives signs of life, `queue` while more may wait; `waiting` is its length.
+    `promoted` says whether the model passed the gate of `clinimm promote`."""
 
     ready: bool
     database: Word
+    storage: Word
+    sandbox: Word
     model: Word
     queue: Word
     waiting: int
@@ -37,38 +38,36 @@ class Ready(BaseModel):
 
 
 @open_router.get("/healthz")
-def healthz() -> Alive:
+async def healthz() -> Alive:
     """This process answers. Says nothing else, and asks for no token."""
-    return Alive()
+    return Alive()  # on the event loop: true also while every thread waits for a database
 
 
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready}})
 def readyz(request: Request) -> Response:
-    """Whether a case sent now would be answered."""
-    settings = request.app.state.settings
-    database: Database = request.app.state.database
-    promoted = request.app.state.model.promotion is not None
+    """Whether a case sent now would be answered, and if not, what is wrong."""
+    app = request.app.state
+    waiting, alive = _owed(app.database, app.pulse, app.model.digest)
+    words = {
+        "database": waiting is not None,
+        "storage": app.reserve.is_sound(),
+        "sandbox": app.cases.sandbox.is_able(),
+        "model": alive,
+        "queue": waiting is not None and waiting < app.settings.queue_limit,
+    }
+    told: dict[str, Word] = {name: "ok" if is_ok else "failing" for name, is_ok in words.items()}
+    ready = Ready(ready=all(words.values()), waiting=waiting or 0, promoted=app.model.promotion is not None, **told)
+    headers = {"Cache-Control": "no-store"} | ({} if ready.ready else {"Retry-After": "2"})
+    return Response(ready.model_dump_json(), 200 if ready.ready else 503, headers, "application/json")
+
+
+def _owed(database: Database, pulse: Pulse, model: str) -> tuple[int | None, bool]:
+    """How much waits, None if the database cannot tell; and whether a worker with the model lives."""
     try:
         with database.read() as session:
-            waiting = state.waiting(session)
-            seen = session.scalar(
-                sa.select(sa.func.max(WorkerRow.seen_at)).where(WorkerRow.model == request.app.state.model.digest)
-            )
+            return state.waiting(session), bool(pulse.alive(beats(session, model)))
     except SQLAlchemyError:
-        words: dict[str, Word] = dict.fromkeys(("database", "model", "queue"), "failing")
-        return _told(Ready(ready=False, waiting=0, promoted=promoted, **words))
-    lives = seen is not None and now() - seen < timedelta(seconds=settings.lease_seconds)
-    has_room = waiting < settings.queue_limit
-    return _told(
-        Ready(
-            ready=lives and has_room,
-            database="ok",
-            model="ok" if lives else "failing",
-            queue="ok" if has_room else "failing",
-            waiting=waiting,
-            promoted=promoted,
-        )
-    )
+        return None, False
 
 
 @router.get("/metrics", response_class=Response)
@@ -80,8 +79,3 @@ def metrics(request: Request) -> Response:
 @router.get("/openapi.json", include_in_schema=False)
 def openapi(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
-
-
-def _told(ready: Ready) -> Response:
-    headers = {"Cache-Control": "no-store"} | ({} if ready.ready else {"Retry-After": "2"})
-    return Response(ready.model_dump_json(), 200 if ready.ready else 503, headers, "application/json")

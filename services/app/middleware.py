@@ -5,15 +5,17 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.app import problems
 from services.app.metrics import Metrics
-from services.errors import BadRequest, HeadersTooLarge, TooSlow
+from services.errors import BadRequest, HeadersTooLarge, StorageFull, TooSlow
 from services.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -23,10 +25,19 @@ VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Envelope:
-    """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word."""
+    """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word. `on_full` is told of the
+    client and the route of every request that is refused for want of room, before the client is."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, header_bytes: int, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        header_bytes: int,
+        patience_seconds: float,
+        on_full: Callable[[str, str], None],
+    ) -> None:
         self.app, self.metrics, self.header_bytes, self.patience = app, metrics, header_bytes, patience_seconds
+        self.on_full = on_full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -42,6 +53,8 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if status == StorageFull.status:
+                    await self._note_full(scope)
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id.get()
             await send(message)
 
@@ -71,9 +84,14 @@ class Envelope:
                 "headers_too_large", "The header fields are too large.", limit=self.header_bytes, actual=size
             )
 
+    async def _note_full(self, scope: Scope) -> None:
+        try:
+            await run_in_threadpool(self.on_full, scope.get("state", {}).get("client", ""), _route(scope))
+        except Exception as error:
+            log.error("refusal not recorded", exc_info=error)
+
     def _note(self, method: str, scope: Scope, status: int, seconds: float) -> None:
-        """The route's template is noted, not the path that was asked for: a path can hold anything."""
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = _route(scope)
         self.metrics.note(method, route, status, seconds)
         facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
         log.info("request", extra=facts)
@@ -95,3 +113,8 @@ def _in_time(receive: Receive, patience: float) -> Receive:
         return message
 
     return receive_in_time
+
+
+def _route(scope: Scope) -> str:
+    """The route's template, not the path that was asked for: a path can hold anything."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))

@@ -1,6 +1,5 @@
 """Errors as application/problem+json (RFC 9457). What was sent is never echoed."""
 
-import errno
 import logging
 import re
 
@@ -9,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from services.db import is_away
+from services.db import is_away, is_full
 from services.errors import (
     BadRequest,
     Issue,
@@ -38,11 +37,15 @@ def as_service_error(error: Exception) -> ServiceError:
     if isinstance(error, RequestValidationError):
         issues = [Issue("/" + "/".join(map(str, fault["loc"][:2])), fault["type"]) for fault in error.errors()]
         return Refused("bad_parameters", "A parameter is not as documented.", issues=issues)
-    if _is_full(error):
-        return StorageFull("storage_full", "There is no room left to keep it.")
+    if is_full(error):
+        return storage_full()
     if isinstance(error, SQLAlchemyError) and is_away(error):
         return Unavailable("database_unavailable", "The database cannot be reached.")
     return ServiceError("internal", "The service failed; name the trace_id to its operator.")
+
+
+def storage_full() -> StorageFull:
+    return StorageFull("storage_full", "There is no room left to keep it.", headers={"Retry-After": "30"})
 
 
 def answer(request: Request, error: ServiceError) -> Response:
@@ -74,9 +77,3 @@ def _allowed(request: Request) -> str:
             methods = set(operations)
     implied = {"options", "head"} if "get" in methods else {"options"}
     return ", ".join(sorted(method.upper() for method in methods | implied))
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return getattr(getattr(error, "orig", None), "sqlite_errorname", "") == "SQLITE_FULL"

@@ -1,5 +1,6 @@
 """One database, SQLite or PostgreSQL: connections, transactions, and waiting for one that is away."""
 
+import errno
 import json
 import threading
 import time
@@ -18,6 +19,10 @@ from sqlalchemy.orm import Session, sessionmaker
 T = TypeVar("T")
 
 PRAGMAS = ("journal_mode=WAL", "busy_timeout=30000", "foreign_keys=ON", "synchronous=FULL")
+
+# EFBIG: over the size that a file may have, by its system or by a limit of the process.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = "53100"  # as PostgreSQL calls it
 
 
 class Database:
@@ -56,26 +61,42 @@ def is_away(error: BaseException) -> bool:
     return error.connection_invalidated or (isinstance(error, OperationalError) and not wrong)
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room left to write, in a file or in the database."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(cause, "sqlstate", "") == DISK_FULL
+
+
 def outlast(action: Callable[[], T], *, pause: float = 0.2, longest: float = 5.0) -> T:
-    """What `action` returns, repeated for as long as the database is away."""
+    """What `action` returns, repeated for as long as the database is away or there is no room to write."""
     while True:
         try:
             return action()
-        except (DBAPIError, PoolTimeout) as error:
-            if not is_away(error):
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            if not is_away(error) and not is_full(error):
                 raise
         time.sleep(pause)
         pause = min(pause * 2, longest)
 
 
-def now() -> datetime:
+def utc_clock() -> datetime:
     return datetime.now(UTC)
+
+
+clock: Callable[[], datetime] = utc_clock  # of all rows and events; a test puts another in its place
+
+
+def now() -> datetime:
+    """For people to read, and to order by where nothing hangs on it: it may jump."""
+    return clock()
 
 
 def _engine(url: str) -> sa.Engine:
     # A statement's values may be patient data: hide_parameters keeps them out of errors.
     common: dict[str, Any] = {
-        "hide_parameters": True, "json_serializer": _json, "pool_size": 20, "max_overflow": 20, "pool_timeout": 5,
+        "hide_parameters": True, "json_serializer": _json, "pool_size": 20, "max_overflow": 20, "pool_timeout": 1.5,
     }  # fmt: skip
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 2}, **common)

@@ -4,21 +4,46 @@ A worker counts its beats in a row. One whose count has not moved for a lease, b
 other, is dead; the first of the living by name puts its work back on the queue."""
 
 import time
+from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 from dbos import DBOSClient
+from sqlalchemy.orm import Session
 
 from services.db import Database, now
 from services.tables import WorkerRow
+
+
+class Pulse:
+    """Which workers live: whose beats went up within a lease, by the clock of whoever watches and no other. One that is
+    seen for the first time lives until its lease is over."""
+
+    def __init__(self, lease_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lease_seconds, self.clock = lease_seconds, clock
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def alive(self, beats: Mapping[str, int]) -> set[str]:
+        now = self.clock()
+        known = {worker: self._seen.get(worker, (None, 0.0)) for worker in beats}
+        self._seen = {
+            worker: (count, known[worker][1] if known[worker][0] == count else now) for worker, count in beats.items()
+        }
+        return {worker for worker, (_, since) in self._seen.items() if now - since < self.lease_seconds}
+
+
+def beats(session: Session, model: str | None = None) -> dict[str, int]:
+    """The beats of each worker, or of those that have one model loaded."""
+    query = sa.select(WorkerRow.id, WorkerRow.beats)
+    rows = session.execute(query if model is None else query.where(WorkerRow.model == model))
+    return {row.id: row.beats for row in rows}
 
 
 class Executors:
     """The living as seen from here. `name` is this worker's own."""
 
     def __init__(self, database: Database, name: str, model: str, *, lease_seconds: float) -> None:
-        self.database, self.name, self.model, self.lease_seconds = database, name, model, lease_seconds
-        self._beats = 0
-        self._seen: dict[str, tuple[int, float]] = {}
+        self.database, self.name, self.model = database, name, model
+        self._beats, self._pulse = 0, Pulse(lease_seconds)
 
     def beat(self) -> None:
         """Says that this worker lives."""
@@ -42,17 +67,11 @@ class Executors:
 
     def _alive(self) -> set[str]:
         with self.database.read() as session:
-            beats = {row.id: row.beats for row in session.execute(sa.select(WorkerRow.id, WorkerRow.beats))}
-        clock = time.monotonic()
-        for worker, count in beats.items():
-            if self._seen.get(worker, (None, 0.0))[0] != count:
-                self._seen[worker] = (count, clock)
-        return {worker for worker in beats if clock - self._seen[worker][1] < self.lease_seconds}
+            return self._pulse.alive(beats(session))
 
     def _bury_others(self, alive: set[str]) -> None:
         with self.database.write() as session:
             session.execute(sa.delete(WorkerRow).where(WorkerRow.id.not_in(alive)))
-        self._seen = {worker: seen for worker, seen in self._seen.items() if worker in alive}
 
 
 def give_back(client: DBOSClient, *, spared: set[str] | None = None, of: str | None = None) -> list[str]:
