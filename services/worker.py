@@ -38,7 +38,8 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     when the process that holds the other end of its standard input is gone."""
     stop = _stop_event(stop_with_parent)
     database = prepared(settings.url)
-    sandbox = Sandbox(settings.limits.confinement, processes=2)
+    reads = Reads()
+    sandbox = Sandbox(settings.limits.confinement, processes=2, observe=reads.note)
     features = Features(settings.data / "features", settings.features_bytes)
     predictor, explainer = (
         Predictor.load(
@@ -60,7 +61,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     settler = Settler(database, queue, predictor.digest, settings.pace)
-    _Housekeeping(database, blobs, queue, executors, settler).until(stop, every=settings.heartbeat_seconds)
+    _Housekeeping(database, blobs, queue, executors, settler, reads).until(stop, every=settings.heartbeat_seconds)
     log.info("worker stopping", extra={"worker": name})
     engine.stop(settings.drain_seconds)
     handed_back = executors.leave(queue.client)
@@ -81,6 +82,7 @@ class _Housekeeping:
     queue: Queue
     executors: Executors
     settler: Settler
+    reads: "Reads"
     swept: float = 0.0
 
     def __post_init__(self) -> None:
@@ -95,7 +97,7 @@ class _Housekeeping:
                     log.exception("housekeeping failed")
 
     def turn(self) -> None:
-        self.executors.beat()
+        self.executors.beat({"reads": self.reads.counted()})
         rescued = self.executors.rescue(self.queue.client)
         self.settler.turn()
         if rescued:
@@ -112,6 +114,23 @@ class _Housekeeping:
     def referenced(self, names: Collection[str]) -> Collection[str]:
         with self.database.read() as session:
             return cases.known(session, names) | reports.known(session, names)
+
+
+class Reads:
+    """How many files this worker has read, and the seconds that it took, by transfer syntax."""
+
+    def __init__(self) -> None:
+        self._counted: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, transfer_syntax: str, seconds: float) -> None:
+        with self._lock:
+            count, spent = self._counted.get(transfer_syntax, (0, 0.0))
+            self._counted[transfer_syntax] = count + 1, spent + seconds
+
+    def counted(self) -> dict[str, tuple[int, float]]:
+        with self._lock:
+            return dict(self._counted)
 
 
 def _stop_event(stop_with_parent: bool) -> threading.Event:

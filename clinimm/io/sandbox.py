@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
+from clinimm.io import transfer_syntaxes
 from clinimm.io.inspection import Inspection, recorded
 from clinimm.io.scan_types import Limits, Orientation, Scan, WindowChoice
 
@@ -39,6 +40,9 @@ FRUGAL = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
     "MALLOC_MMAP_THRESHOLD_": str(1 << 25),
 }
+
+
+Observer = Callable[[str, float], None]
 
 
 class ChildLostError(Exception):
@@ -138,10 +142,13 @@ class Sandbox:
     """`read` as scan.read_scan does, in a child that has limits; safe to call from many threads.
 
     Children start when first needed and end with `close`, or with this process. A process forked from this one gets
-    children of its own."""
+    children of its own. `observe` is told of each file or scan the name of its transfer syntax, `refused` or `other`,
+    and the seconds that it took; it must be safe to call from many threads, and does not travel to other processes."""
 
-    def __init__(self, confinement: Confinement | None = None, *, processes: int = 1) -> None:
-        self.confinement, self.processes = confinement or Confinement(), processes
+    def __init__(
+        self, confinement: Confinement | None = None, *, processes: int = 1, observe: Observer | None = None
+    ) -> None:
+        self.confinement, self.processes, self.observe = confinement or Confinement(), processes, observe
         self._renew()
 
     def read(self, paths: Sequence[Path], window: WindowChoice = "voi", *, at_least: int | None = None) -> Scan:
@@ -150,11 +157,13 @@ class Sandbox:
         seconds = self._seconds(paths)
         request = {"paths": [os.path.abspath(path) for path in paths], "window": window, "at_least": at_least}
         where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+        started = time.perf_counter()
         try:
             with self._child() as child:
                 answer, pixels = child.ask({**request, "seconds": seconds}, seconds)
         except ChildLostError:
             raise _lost(where) from None
+        self._note(answer if "failed" in answer else answer["facts"], started)
         if "failed" in answer:
             raise _refusal(answer, where)
         return _scan(answer, pixels)
@@ -184,8 +193,11 @@ class Sandbox:
         found: list[Inspection | InputError] = []
         try:
             with self._child() as child:
+                started = time.perf_counter()
                 for path, answer in zip(paths, child.ask_each(request, seconds), strict=True):
                     found.append(_inspection(answer, path.name))
+                    self._note(answer, started)
+                    started = time.perf_counter()
         except ChildLostError:
             found.append(_lost(paths[len(found)].name))
         return found
@@ -204,6 +216,11 @@ class Sandbox:
         """What a child can do in spite of its walls: see sandbox_walls.raise_walls."""
         with self._child() as child:
             return child.abilities
+
+    def _note(self, told: dict[str, Any], started: float) -> None:
+        if self.observe is not None:
+            syntax = "refused" if "failed" in told else transfer_syntaxes.name_of(str(told.get("transfer_syntax", "")))
+            self.observe(syntax, time.perf_counter() - started)
 
     def _seconds(self, paths: Sequence[Path]) -> float:
         return self.confinement.seconds + self.confinement.seconds_per_megabyte * _megabytes(paths)

@@ -25,3 +25,8 @@ COMPRESSED = {
     "1.2.840.10008.1.2.8.1": "Deflated Image Frame",
 }
 SUPPORTED = NATIVE | COMPRESSED
+
+
+def name_of(told: str) -> str:
+    """The name of a syntax that is read, from its UID or from text that ends with the UID in brackets; else `other`."""
+    return SUPPORTED.get(told.rpartition("(")[2].removesuffix(")"), "other")

@@ -62,7 +62,10 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
     reserve = Reserve(settings.data, settings.reserve_bytes)
-    sandbox = Sandbox(settings.limits.confinement, processes=settings.decoders)
+    uploads = Uploads(settings.uploads)
+    metrics = Metrics(database, uploads)
+    confinement = settings.limits.confinement
+    sandbox = Sandbox(confinement, processes=settings.decoders, observe=metrics.note_inspection)
     model = facts.read(settings.model, settings.registry)
     similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.fused_width))
 
@@ -104,9 +107,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database, settings.limits)
     app.state.results, app.state.reports = Results(database, queue, model.digest), Reports(database, blobs)
-    app.state.claims, app.state.uploads = Claims(settings.data / "keys"), Uploads(settings.uploads)
+    app.state.claims, app.state.uploads = Claims(settings.data / "keys"), uploads
     app.state.similar, app.state.reserve, app.state.pulse = similar, reserve, Pulse(settings.lease_seconds)
-    app.state.metrics = Metrics(database)
+    app.state.metrics = metrics
     app.include_router(health.open_router)
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(authenticate), Depends(check_room)])
@@ -114,7 +117,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_middleware(
         Envelope,
-        metrics=app.state.metrics,
+        metrics=metrics,
         on_full=refused_for_room,
         header_bytes=settings.limits.header_bytes,
         patience_seconds=settings.patience_seconds,

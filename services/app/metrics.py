@@ -1,18 +1,17 @@
-"""What /metrics tells: requests from this process, queue and workers from the database, no identity of anyone."""
+"""What /metrics tells: requests, uploads and looks at files of this process, all else from the database; no identity of
+anyone."""
 
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from services.app.stock import Stock
 from services.db import Database
-from services.jobs import state
-from services.tables import CaseRow, WorkerRow
+from services.http.uploads import Uploads
 
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 
 class Metrics:
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, uploads: Uploads) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "clinimm_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
@@ -20,19 +19,20 @@ class Metrics:
         self.seconds = Histogram(
             "clinimm_http_request_seconds", "Time to answer", ["method", "route"], registry=self.registry
         )
-        self.jobs = Gauge("clinimm_jobs", "Jobs by kind and state", ["kind", "state"], registry=self.registry)
-        self.cases = Gauge("clinimm_cases", "Cases stored", registry=self.registry)
-        self.workers = Gauge("clinimm_workers", "Workers with a heartbeat row", registry=self.registry)
+        self.inspections = Histogram(
+            "clinimm_inspect_seconds", "Time to look at a file at the door", ["transfer_syntax"], registry=self.registry
+        )
+        uploading = Gauge("clinimm_uploads", "Uploads in flight", registry=self.registry)
+        uploading.set_function(lambda: uploads.current)
+        self.registry.register(Stock(database))
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in METHODS else "other"
         self.requests.labels(method, route, str(status)).inc()
         self.seconds.labels(method, route).observe(seconds)
 
+    def note_inspection(self, transfer_syntax: str, seconds: float) -> None:
+        self.inspections.labels(transfer_syntax).observe(seconds)
+
     def exposition(self) -> bytes:
-        with self.database.read() as session:
-            for (kind, job_state), count in state.counts(session).items():
-                self.jobs.labels(kind, job_state).set(count)
-            self.cases.set(session.scalar(sa.select(sa.func.count()).select_from(CaseRow)) or 0)
-            self.workers.set(session.scalar(sa.select(sa.func.count()).select_from(WorkerRow)) or 0)
         return generate_latest(self.registry)

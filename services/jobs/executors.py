@@ -5,6 +5,7 @@ other, is dead; the first of the living by name puts its work back on the queue.
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOSClient
@@ -45,11 +46,13 @@ class Executors:
         self.database, self.name, self.model = database, name, model
         self._beats, self._pulse = 0, Pulse(lease_seconds)
 
-    def beat(self) -> None:
-        """Says that this worker lives."""
+    def beat(self, metrics: Mapping[str, Any] | None = None) -> None:
+        """Says that this worker lives, and what it has counted."""
         self._beats += 1
+        counted = dict(metrics or {})
         with self.database.write() as session:
-            session.merge(WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now(), metrics={}))
+            row = WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now(), metrics=counted)
+            session.merge(row)
 
     def rescue(self, client: DBOSClient) -> list[str]:
         """The jobs put back on the queue, if it is this worker's turn to do so."""
