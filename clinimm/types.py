@@ -118,8 +118,7 @@ class Disagreement:
 @dataclass(frozen=True)
 class ImageFile:
     """One film (one path) or the files of one series. `crop` is (left, top, right, bottom), fractions of the film.
-    `digests`, from a sender who vouches for them, are the SHA-256 of what each path holds, in the same order: only what
-    is known by its bytes may be answered from what was once found in them."""
+    `digests`, where the sender vouches for them, are the SHA-256 of what each path holds, in the same order."""
 
     paths: tuple[Path, ...]
     acquired_at: datetime | None = None
@@ -142,8 +141,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A value in the UCUM unit it was reported in; conversion happens in `io.labs`. One that is `settled` was judged
-    before, with more to go by than its value and unit: its unit is not doubted again."""
+    """A value in the UCUM unit it was reported in; the unit of one that is `settled` is not doubted in `io.labs`."""
 
     name: str
     value: float
@@ -153,11 +151,9 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Measurements:
-    """The values of a panel; `refused` counts those of its analytes that a door before refused."""
-
     values: tuple[Measurement, ...]
     acquired_at: datetime | None = None
-    refused: int = 0
+    refused_before: int = 0  # of its analytes, by another door
 
 
 Input = ImageFile | Note | Measurements

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from clinimm.errors import ConfigError
-from clinimm.io.sandbox import Confinement
+from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan_types import Limits as ScanLimits
 from clinimm.io.text import MAX_CHARACTERS
 from clinimm.registry import Entry, Registry, digest_of

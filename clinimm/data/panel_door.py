@@ -54,7 +54,7 @@ class PanelDoor:
             told = ", ".join(sorted(reasons)) or "none given"
             raise UnsupportedInput(code, f"no value of the panel can be used ({told})")
         values = np.where(known, np.arcsinh((panel.values - self.center) / self.scale), 0.0)
-        quality = panel_quality(int(known.sum()), len(_refused(panel.flags)) + given.refused, len(known))
+        quality = panel_quality(int(known.sum()), len(_refused(panel.flags)) + given.refused_before, len(known))
         return Seen(torch.tensor(values, dtype=torch.float32), torch.tensor(known), quality, panel.flags)
 
     def blank(self) -> Seen:

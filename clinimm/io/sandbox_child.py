@@ -16,7 +16,7 @@ import numpy as np
 
 from clinimm.errors import InputError, ResourceLimit
 from clinimm.io.dicom_inspection import inspect_dicom
-from clinimm.io.sandbox import LENGTHS
+from clinimm.io.sandbox_process import LENGTHS
 from clinimm.io.sandbox_walls import allow_seconds, raise_walls
 from clinimm.io.scan import read_scan
 from clinimm.io.scan_types import Limits, Scan, WindowChoice

@@ -24,7 +24,8 @@ from clinimm.features.found import from_bytes, to_bytes
 from clinimm.features.shelf import Shelf, content_of
 from clinimm.features.store import Features
 from clinimm.inference import Answer, Predictor
-from clinimm.io.sandbox import Confinement, Sandbox
+from clinimm.io.sandbox import Sandbox
+from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan_types import Limits
 from clinimm.types import Case, ImageFile, Input, Kind, Measurements, Modality, Note
 

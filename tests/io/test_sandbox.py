@@ -19,7 +19,8 @@ from dicom_files import AXIAL, dataset, encapsulated, save, write
 from pydicom.uid import RLELossless
 
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
-from clinimm.io.sandbox import Confinement, Sandbox
+from clinimm.io.sandbox import Sandbox
+from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan import Limits, read_scan
 
 

@@ -15,7 +15,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELos
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
 from clinimm.io.dicom_inspection import inspect_dicom
 from clinimm.io.inspection import Inspection
-from clinimm.io.sandbox import Confinement, Sandbox
+from clinimm.io.sandbox import Sandbox
+from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan import Limits
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)

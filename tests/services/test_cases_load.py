@@ -106,4 +106,4 @@ def test_what_the_door_refused_counts_and_what_it_settled_is_not_doubted_again(
     panel = case.inputs["labs"]
     assert isinstance(panel, Measurements)
     assert [(m.name, m.value, m.settled) for m in panel.values] == [("crp", 6.0, True)]
-    assert panel.refused == 1
+    assert panel.refused_before == 1

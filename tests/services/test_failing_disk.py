@@ -13,7 +13,7 @@ from service_processes import running_api
 from service_requests import case, film, post
 
 import services.app
-from services.blobs import Blobs
+from services.blobs import Blobs, Sweeper
 from services.db import Database
 from services.settings import Settings
 from services.tables import CaseRow, EventRow, ImageRow, JobRow, LabRow, NoteRow, VersionRow
@@ -76,7 +76,7 @@ def swept(api: httpx.Client, settings: Settings, disk: Disk, fault: int | str, s
         assert again.status_code == 202, (disk.fired, again.text)
         assert again.status_code != answer.status_code or again.content == answer.content, disk.fired
         assert_whole(settings, cases=number + 2, but_for=disk.fired)
-        blobs.sweep(lambda names: names, older_than=-1)
+        Sweeper(blobs, lambda names: names, patience=0).turn()
         if not disk.fired:
             return fired
         fired.append(disk.fired)
