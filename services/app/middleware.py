@@ -106,7 +106,8 @@ def _in_time(receive: Receive, patience: float) -> Receive:
         nonlocal received
         left = began + patience + received / LEAST_RATE - time.monotonic()
         try:
-            message = await asyncio.wait_for(receive(), max(0.0, left))
+            async with asyncio.timeout(left):  # unlike wait_for it makes no task, of which there would be one a chunk
+                message = await receive()
         except TimeoutError:
             raise TooSlow("body_too_slow", "The body does not come.") from None
         received += len(message.get("body", b""))
