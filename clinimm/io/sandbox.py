@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from clinimm.errors import DamagedInput, InputError, ResourceLimit, UnsupportedInput
 from clinimm.io import transfer_syntaxes
 from clinimm.io.inspection import Inspection, recorded
+from clinimm.io.sandbox_answers import scan_of
 from clinimm.io.sandbox_process import Child, ChildLostError, Confinement
-from clinimm.io.scan_types import Orientation, Scan, WindowChoice
+from clinimm.io.scan_types import Scan, WindowChoice
 
 FAILURES = {error.__name__: error for error in (InputError, UnsupportedInput, DamagedInput, ResourceLimit)}
 BATCH = 64  # files inspected in one round trip; then others have their turn
@@ -52,7 +51,7 @@ class Sandbox:
         self._note(answer if "failed" in answer else answer["facts"], started)
         if "failed" in answer:
             raise _refusal(answer, where)
-        return _scan(answer, pixels)
+        return scan_of(answer, pixels)
 
     def inspect(self, path: Path) -> Inspection:
         """What a door must know of the DICOM file at `path`; this process does not open it, and no pixel is decoded.
@@ -194,23 +193,3 @@ def _inspection(answer: dict[str, Any], where: str) -> Inspection | InputError:
 
 def _remade(confinement: Confinement, processes: int) -> Sandbox:
     return Sandbox(confinement, processes=processes)
-
-
-def _scan(answer: dict[str, Any], pixels: bytearray) -> Scan:
-    shape = tuple(answer["shape"])
-    stored = np.frombuffer(pixels, np.float32).reshape(shape)
-    orientation = answer["orientation"]
-    return Scan(
-        pixels=stored if len(shape) == 2 else np.moveaxis(stored, 0, -1),
-        spacing_mm=None if answer["spacing_mm"] is None else tuple(answer["spacing_mm"]),
-        orientation=None if orientation is None else Orientation(**_tuples(orientation)),
-        facts=answer["facts"],
-        flags=tuple(answer["flags"]),
-    )
-
-
-def _tuples(orientation: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists alone; the affine is a tuple of tuples again."""
-    affine = orientation.pop("affine")
-    vectors = {name: tuple(vector) for name, vector in orientation.items()}
-    return {**vectors, "affine": None if affine is None else tuple(tuple(row) for row in affine)}

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, Request
 
 from clinimm.io.sandbox import Sandbox
-from services import audit
 from services.app import health, openapi, problems
 from services.app.metrics import Metrics
 from services.app.middleware import Envelope
+from services.app.room import Room
 from services.artifacts import facts
 from services.artifacts.routes import router as models_router
 from services.auth import Tokens
@@ -42,7 +42,6 @@ Advisory: a clinician decides. Errors are `application/problem+json` (RFC 9457) 
 sent. `GET /v1/capabilities` tells every code of a fault, and the limits of this server:"""
 
 
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ROUTERS = (
     health.router,
     cases_router,
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     tokens = Tokens.read(settings.tokens_file)
     database = Database(settings.url)
     blobs, queue = Blobs(settings.data / "blobs"), Queue(database, settings.queue_limit)
-    reserve = Reserve(settings.data, settings.reserve_bytes)
+    room = Room(Reserve(settings.data, settings.reserve_bytes), database)
     uploads = Uploads(settings.uploads)
     metrics = Metrics(database, uploads)
     confinement = settings.limits.confinement
@@ -75,17 +74,6 @@ def create_app(settings: Settings) -> FastAPI:
         sandbox.close()
         queue.close()
         database.close()
-
-    def check_room(request: Request) -> None:
-        """Raises StorageFull where something would be kept."""
-        if request.method not in READING and not reserve.is_kept():
-            raise problems.storage_full()
-
-    def refused_for_room(client: str, route: str) -> None:
-        """Records it in the room that was kept for that."""
-        reserve.give_up()
-        with database.write() as session:
-            audit.record(session, client, "request.refused", route, code="storage_full")
 
     def authenticate(request: Request) -> None:
         client = tokens.client(request.headers.get("authorization"))
@@ -108,17 +96,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database, settings.limits)
     app.state.results, app.state.reports = Results(database, queue, model.digest), Reports(database, blobs)
     app.state.claims, app.state.uploads = Claims(settings.data / "keys"), uploads
-    app.state.similar, app.state.reserve, app.state.pulse = similar, reserve, Pulse(settings.lease_seconds)
+    app.state.similar, app.state.reserve, app.state.pulse = similar, room.reserve, Pulse(settings.lease_seconds)
     app.state.metrics = metrics
     app.include_router(health.open_router)
     for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(authenticate), Depends(check_room)])
+        app.include_router(router, dependencies=[Depends(authenticate), Depends(room.check)])
     problems.handle_in(app)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     app.add_middleware(
         Envelope,
         metrics=metrics,
-        on_full=refused_for_room,
+        on_full=room.refused,
         header_bytes=settings.limits.header_bytes,
         patience_seconds=settings.patience_seconds,
     )
