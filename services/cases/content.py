@@ -75,16 +75,16 @@ def settled(case: StoredCase, modalities: Sequence[Modality]) -> Content:
         f"images/{image.position}": Verdict(image.outcome, image.code, _header_flags(image)) for image in images
     }
     verdicts |= {part: Verdict(notes.WITHDRAWN, "other_patient") for part in sorted(excluded)}
-    of_all = [*_image_words(images), *notes.flags_of(of_notes), *_lab_words(labs, of_labs)]
-    films = tuple(image for image in images if image.outcome in KEPT and image.sha256)
+    films = tuple(sorted((image for image in images if image.outcome in KEPT and image.sha256), key=image_key))
     note = next((note for note in texts if of_notes[note.position][0] == ACCEPTED), None)
+    used = [found for lab, one in zip(labs, of_labs, strict=True) if (found := _used(lab, one)) is not None]
     doubts = contradicting.words(case, films, note, [lab for lab, one in zip(labs, of_labs, strict=True) if one.used])
     return Content(
         verdicts,
         films=films,
         note=note,
-        labs=tuple(used for lab, one in zip(labs, of_labs, strict=True) if (used := _used(lab, one)) is not None),
-        flags=tuple(dict.fromkeys([*of_all, *doubts])),
+        labs=tuple(sorted(used, key=lambda one: one.analyte)),
+        flags=tuple(sorted({*_image_words(images), *notes.flags_of(of_notes), *_lab_words(labs, of_labs), *doubts})),
     )
 
 

@@ -7,7 +7,7 @@ from clinimm.io.text import clean_note
 from clinimm.types import Case, ImageFile, Input, InputState, Kind, Measurement, Measurements, Modality, Status
 from services.blobs import Blobs
 from services.cases import notes
-from services.cases.content import KEPT, QUARANTINED, Content, Verdict, settled
+from services.cases.content import KEPT, QUARANTINED, Content, Verdict, note_key, settled
 from services.cases.stored import StoredCase
 
 
@@ -42,11 +42,12 @@ def _film(modality: Modality, stored: StoredCase, content: Content, blobs: Blobs
     names = dict.fromkeys(image.sha256 for image in content.films if image.modality == modality.name and image.sha256)
     if names:
         return ImageFile(tuple(blobs.path(name) for name in names), digests=tuple(names))
-    refused = [image for image in stored.images if image.modality == modality.name and image.outcome not in KEPT]
-    if not refused:
+    mine = [image for image in stored.images if image.modality == modality.name and image.outcome not in KEPT]
+    if not mine:
         return None
-    status = Status.UNREADABLE if refused[0].outcome == QUARANTINED else Status.REJECTED
-    return InputState(status, refused[0].code, f"refused as it came in: {modality.name}")
+    first = min(mine, key=lambda image: (image.outcome, image.code))
+    status = Status.UNREADABLE if first.outcome == QUARANTINED else Status.REJECTED
+    return InputState(status, first.code, f"refused as it came in: {modality.name}")
 
 
 def _note(stored: StoredCase, content: Content) -> Input | InputState | None:
@@ -55,7 +56,7 @@ def _note(stored: StoredCase, content: Content) -> Input | InputState | None:
     refused = [(note, verdict) for note in stored.notes if (verdict := content.verdicts[f"notes/{note.position}"]).code]
     if not refused:
         return None
-    note, verdict = refused[0]
+    note, verdict = min(refused, key=lambda one: (one[1].outcome, one[1].code, note_key(one[0])))
     status = Status.UNREADABLE if notes.is_damaged(note) else Status.REJECTED
     return InputState(status, verdict.code, "refused as it came in: note")
 

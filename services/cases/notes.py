@@ -2,6 +2,7 @@
 before its original ends as the original before its correction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from clinimm.errors import DamagedInput, InputError
@@ -87,12 +88,17 @@ def _latest(notes: Sequence[StoredNote], verdicts: dict[int, Verdict], *, by_iss
     if len({note.text for note in final}) > 1:
         verdicts |= {note.position: (QUARANTINED, "conflicting_note") for note in final}
         final = []
-    kept = min(final, key=lambda note: (note.acquired_at or _NEVER, note.position), default=None)
+    kept = min(final, key=lambda note: (note.acquired_at or _NEVER, _said(note)), default=None)
     for note in notes:
         if note is not kept and note.position not in verdicts:
             same = kept is not None and note.text == kept.text
             verdicts[note.position] = (SUPERSEDED, "duplicate" if same else "superseded")
     return kept
+
+
+def _said(note: StoredNote) -> str:
+    """All that a note says, and not when it came."""
+    return repr(replace(note, position=0, version=0))
 
 
 def flags_of(verdicts: Mapping[int, Verdict]) -> list[str]:
