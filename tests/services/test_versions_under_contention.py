@@ -1,5 +1,6 @@
 """Many who change one case at once: each sees the one before, and no version is skipped, lost or made twice."""
 
+import io
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,14 +12,15 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from pydicom import dcmread
 from service_processes import running_api
-from service_requests import case, post
+from service_requests import case, film, post
 
 from services.cases import store as cases
 from services.db import Database
 from services.results import store as results
 from services.settings import Settings
-from services.tables import CaseRow, EventRow, LabRow, VersionRow
+from services.tables import CaseRow, EventRow, InstanceRow, JobRow, LabRow, VersionRow
 
 LABS = "labs"
 
@@ -90,3 +92,47 @@ def changed(api: httpx.Client, case_id: str, number: int) -> int:
         if answer.status_code in (200, 202):
             return int(answer.json()["version"])
         assert (answer.status_code, answer.json()["code"]) == (412, "version_stale")
+
+
+@pytest.mark.slow
+def test_twenty_clients_with_one_study_make_one_case_of_it(two_apis: list[httpx.Client], database: Database) -> None:
+    """Five times each, under keys of their own: 2 series of 50 instances, kept once and diagnosed once."""
+    study = [("image", in_series(film(number), number % 2)) for number in range(50)]
+    with ThreadPoolExecutor(20) as pool:
+        clients = range(20)
+        answers = [one for five in pool.map(lambda i: five_times(two_apis[i % 2], study), clients) for one in five]
+    assert len(answers) == 100
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    [told] = two_apis[0].get(f"/v1/cases/{answers[0].json()['id']}").json()["studies"]
+    sizes = sum(len(data) for _, data in study)
+    assert (told["series"], told["instances"], told["bytes"]) == (2, 50, sizes)
+    with database.read() as session:
+        counted = [session.scalar(sa.select(sa.func.count()).select_from(row)) for row in (CaseRow, VersionRow, JobRow)]
+        kept = session.execute(
+            sa.select(sa.func.count(), sa.func.sum(InstanceRow.bytes), sa.func.count(InstanceRow.study_uid.distinct()))
+        ).one()
+    assert counted == [1, 1, 1]
+    assert tuple(kept) == (50, sizes, 1)
+
+
+def five_times(api: httpx.Client, study: list[tuple[str, bytes]]) -> list[httpx.Response]:
+    """The answers to five posts under keys of their own, as a client that waits where it is told to gets them."""
+    return [taken(api, study, uuid.uuid4().hex) for _ in range(5)]
+
+
+def taken(api: httpx.Client, study: list[tuple[str, bytes]], key: str) -> httpx.Response:
+    while True:
+        answer = post(api, case(), study, key=key)
+        if answer.status_code == 202:
+            return answer
+        assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+        time.sleep(0.2)
+
+
+def in_series(data: bytes, number: int) -> bytes:
+    """The film as one of a study of two series."""
+    ds = dcmread(io.BytesIO(data))
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", f"1.2.3.{number}"
+    whole = io.BytesIO()
+    ds.save_as(whole)
+    return whole.getvalue()
