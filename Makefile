@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test results lint install clean
+.PHONY: demo test results chaos lint install clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/clinimm demo
@@ -26,6 +26,11 @@ test: lint
 results: $(VENV)/.runtime
 	@echo "== every table of the README, two benchmarks at a time"
 	$(BIN)/python benchmarks/results.py $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
+
+# make chaos [KILLS=1000] [DATABASE=postgresql] [SEED=1]: the service under random SIGKILLs, and what is true after it.
+chaos: $(VENV)/.dev
+	@echo "== chaos"
+	PYTHONPATH=tests:. $(BIN)/python -m chaos --kills $(or $(KILLS),1000) --database $(or $(DATABASE),sqlite) --seed $(or $(SEED),1)
 
 lint: $(VENV)/.dev
 	@echo "== style, types, import map"
