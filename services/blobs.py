@@ -3,13 +3,14 @@
 Names are made here; nothing that a client sent ever forms a path. A DICOM file's 128-byte preamble, where a program can
 hide, is stored as zeros; the hash of the bytes as they came is kept beside."""
 
+import fcntl
 import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clinimm.errors import ClinimmError
@@ -37,6 +38,10 @@ class Staged:
         self._head = b""
         self._kept, self._original = hashlib.sha256(), hashlib.sha256()
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+    def touch(self) -> None:
+        """Says that it is still wanted, to who sweeps up what nobody touches."""
+        os.utime(self.path)
 
     def write(self, data: bytes) -> None:
         self._original.update(data)
@@ -89,6 +94,9 @@ class Blobs:
         self.root = root
         self.incoming = root / "incoming"
         self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for shard in range(256):  # all of them now, so that none is ever new, and not yet durable
+            (root / f"{shard:02x}").mkdir(exist_ok=True, mode=0o700)
+        _sync(root)
         self._syncing = ThreadPoolExecutor(SYNCS, thread_name_prefix="sync")
 
     def path(self, sha256: str) -> Path:
@@ -104,13 +112,22 @@ class Blobs:
     def keep_all(self, staged: Sequence[Staged]) -> None:
         """`keep` for many at once: a disk takes ten syncs together in the time of two in turn."""
         places = [self.path(one.sha256) for one in staged]
-        new = {place.parent for place in places if not place.parent.exists()}
-        for folder in new:
-            folder.mkdir(exist_ok=True, mode=0o700)
         self._sync_all([one.path for one in staged])
-        for one, place in zip(staged, places, strict=True):
-            os.replace(one.path, place)
-        self._sync_all([*{place.parent for place in places}, *([self.root] if new else [])])
+        with self.locked(fcntl.LOCK_SH):
+            for one, place in zip(staged, places, strict=True):
+                os.replace(one.path, place)
+        self._sync_all(list({place.parent for place in places}))
+
+    @contextmanager
+    def locked(self, how: int) -> Iterator[None]:
+        """Holds the names: any number of processes give files theirs (`LOCK_SH`), or one takes some away (`LOCK_EX`).
+        The system lets go of it for a process that dies."""
+        handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
 
     def _sync_all(self, paths: Sequence[Path]) -> None:
         if len(paths) == 1:
@@ -148,7 +165,7 @@ class Blobs:
     def names(self) -> Iterator[set[str]]:
         """The names of all files, some hundreds at a time."""
         for shard in self.root.iterdir():
-            if shard.name not in (self.incoming.name, LOST):
+            if len(shard.name) == 2:
                 yield {path.name for path in shard.iterdir()}
 
     def lay_aside(self, name: str) -> None:
@@ -160,7 +177,6 @@ class Blobs:
         """Whether the file of that name lay in `lost+found`, whole, and is now where it belongs."""
         if _hash_of(self._lost / sha256) != sha256:
             return False
-        self.path(sha256).parent.mkdir(exist_ok=True, mode=0o700)
         _move(self._lost / sha256, self.path(sha256))
         return True
 
@@ -191,7 +207,8 @@ class Sweeper:
         marks = {path: mark for path in self._unwanted() if (mark := _mark(path)) is not None}
         self._seen = {path: (mark, self._since(path, mark, now)) for path, mark in marks.items()}
         ripe = [path for path, (_, since) in self._seen.items() if now - since >= self.patience]
-        return sum(_removed(path, marks[path]) for path in ripe)
+        with self.blobs.locked(fcntl.LOCK_EX):
+            return sum(_removed(path, marks[path]) for path in ripe)
 
     def _unwanted(self) -> Iterator[Path]:
         yield from self.blobs.incoming.iterdir()
@@ -213,16 +230,10 @@ def _mark(path: Path) -> Mark | None:
 
 
 def _removed(path: Path, mark: Mark) -> bool:
-    """A file of the same name may be put at this very moment: so it is set aside first, and put back if it is new."""
-    aside = path.with_name(f"{path.name}.sweeping")
-    try:
-        os.replace(path, aside)
-    except FileNotFoundError:
+    """Whether it was; not a file that was put anew since it was marked. The caller holds the names."""
+    if _mark(path) != mark:
         return False
-    if _mark(aside) != mark:
-        os.replace(aside, path)
-        return False
-    aside.unlink()
+    path.unlink(missing_ok=True)
     return True
 
 

@@ -2,6 +2,7 @@
 `image:MODALITY`. Whatever goes wrong, nothing of it is left."""
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from services.http.bodies import document_too_large, is_json, read_json
 from services.http.multipart import Part, check_plain, read
 from services.settings import Limits
 
+TOUCH_SECONDS = 60.0
 IMAGE = re.compile(r"image(?::([A-Za-z0-9_.-]{1,64}))?")
 
 
@@ -59,7 +61,7 @@ async def receive(request: Request, blobs: Blobs, limits: Limits, part: str, *, 
     submission = Submission()
     door = _Door(submission, blobs, limits, part)
     try:
-        parts = await read(request, door.open, limits.request_bytes)
+        parts = await read(request, door.open, limits.request_bytes, door.keep_fresh)
         door.check()
         submission.document = _json(parts, part, needed=needed)
         submission.note = _note(parts, limits.note_chars)
@@ -79,6 +81,14 @@ class _Door:
     part: str
     unknown: list[int] = field(default_factory=list)
     seen: int = 0
+    touched: float = field(default_factory=time.monotonic)
+
+    def keep_fresh(self) -> None:
+        """Files that came long ago are still wanted while the rest of a large body comes."""
+        if time.monotonic() - self.touched > TOUCH_SECONDS:
+            self.touched = time.monotonic()
+            for image in self.submission.images:
+                image.staged.touch()
 
     def open(self, name: str) -> Part:
         self.seen += 1

@@ -97,8 +97,11 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PLAIN = (b"binary", b"8bit", b"7bit", b"identity")
 
 
-async def read(request: Request, open_part: Callable[[str], Part], limit: int) -> list[Part]:
-    """The parts of a body of at most `limit` bytes. Raises BadRequest, TooLarge or UnsupportedMedia."""
+async def read(
+    request: Request, open_part: Callable[[str], Part], limit: int, on_chunk: Callable[[], None] = lambda: None
+) -> list[Part]:
+    """The parts of a body of at most `limit` bytes; `on_chunk` is called as they come. Raises BadRequest, TooLarge or
+    UnsupportedMedia."""
     reader = _Reader(open_part)
     boundary = _boundary(request)
     _check_size(int(request.headers.get("content-length", 0)), limit)
@@ -109,6 +112,7 @@ async def read(request: Request, open_part: Callable[[str], Part], limit: int) -
             received += len(chunk)
             _check_size(received, limit)
             parser.write(chunk)
+            on_chunk()
     except FormParserError as error:
         raise BadRequest("bad_multipart", "The body is not multipart/form-data.") from error
     if not reader.ended:

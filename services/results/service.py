@@ -60,6 +60,9 @@ class Results:
                 return Answer(200, _where(f"/v1/cases/{case_id}/results"), {"Location": f"/v1/cases/{case_id}/results"})
             self.queue.check_room(session)
             job_id = self.queue.enqueue(session, "diagnose", case_id, self.model, version=version)
+            job = state.get(session, job_id)
+            if job is not None and job.state != state.QUEUED:  # it failed for good, and is wanted all the same
+                self.queue.retry(session, job_id, client)
             audit.record(session, client, "case.asked_again", case_id, of_case=case_id, model=self.model)
             there = f"/v1/jobs/{job_id}"
             return Answer(202, _where(there), {"Location": there, "Retry-After": "1"})

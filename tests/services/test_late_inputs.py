@@ -305,3 +305,16 @@ def test_only_a_reviewer_decides_for_people(settings: Settings, tmp_path: Path) 
         refused = api.post(f"{where}/reconciliations", json=decision, headers=as_feed | keyed)
         assert (refused.status_code, refused.json()["code"]) == (403, "not_a_reviewer")
         assert api.post(f"{where}/reconciliations", json=decision, headers=as_person | keyed).status_code == 202
+
+
+def test_asking_again_tries_what_had_failed_for_good(ward: Ward) -> None:
+    case_id = post(ward.api, case()).json()["id"]
+    with ward.database.write() as session:
+        job = session.scalars(sa.select(JobRow)).one()
+        state.bury(session, job.id, "attempts_exhausted")
+    assert ward.api.get(f"/v1/cases/{case_id}").json()["state"] == "failed"
+    asked = ward.api.post(f"/v1/cases/{case_id}/results", headers={"Idempotency-Key": "again"})
+    assert asked.status_code == 202
+    assert ward.api.get(asked.headers["location"]).json()["state"] == "running"
+    ward.work()
+    assert len(ward.results(case_id)) == 1
