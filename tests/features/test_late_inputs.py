@@ -117,6 +117,7 @@ def test_encoders_of_absent_inputs_run_once_for_all_cases(
     assert encodings == {"cxr": members, "note": members, "labs": len(cases) * members}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(SUBSETS)), min_size=1, max_size=6))
 def test_no_bit_of_an_answer_depends_on_what_is_kept(

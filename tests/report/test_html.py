@@ -140,6 +140,7 @@ def test_an_abstention_is_a_page_too(predictor, complete_case, answer):
     assert "no usable input" in text
 
 
+@pytest.mark.slow
 def test_a_volume_s_page_shows_three_planes(volume_cohort, answer):
     predictor, cases = volume_cohort
     page = Page(render(answer(predictor, next(case for case in cases if "ct" in case.inputs))))

@@ -50,6 +50,7 @@ def test_the_film_is_what_the_model_saw_and_the_map_lies_over_it(predictor, comp
     assert record["inputs"]["cxr"]["views"][0]["film"] == view["film"]
 
 
+@pytest.mark.slow
 def test_a_volume_is_shown_in_three_planes_through_its_peak(volume_cohort, answer):
     predictor, cases = volume_cohort
     record = answer(predictor, next(case for case in cases if "ct" in case.inputs))

@@ -23,6 +23,20 @@ FILLED = sa.text(
 )
 
 
+# Run on both databases; the second time with the slow ones, since the code under test is the same.
+LONG = {
+    *("test_late_inputs.py", "test_fsck.py", "test_jobs.py", "test_outages.py", "test_similar.py"),
+    *("test_results_store.py", "test_service_posting.py"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.path.name in LONG and "postgresql" in item.name:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def described_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the API reads of an artifact; no weights, which only a worker needs."""

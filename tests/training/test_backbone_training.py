@@ -74,6 +74,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved_backbone(tmp_path_factory.mktemp("backbone") / "small")
 
 
+@pytest.mark.slow
 def test_a_whole_artifact_runs_alone(tmp_path: Path, tiny_cohort: Path) -> None:
     place = saved_backbone(tmp_path / "backbone", trunk="vit")
     modes = ("backbone.image={mode='frozen'}", "backbone.text={mode='lora', rank=2}")
@@ -107,6 +108,7 @@ def test_test_patients_of_the_pretraining_are_counted_and_told(
     assert sentence in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_an_adapters_artifact_is_small_and_needs_the_very_backbone(tmp_path: Path, tiny_cohort: Path) -> None:
     place = saved_backbone(tmp_path / "backbone", trunk="vit")
     modes = [f"backbone.{kind}={{mode='lora', rank=2}}" for kind in ("image", "text")]
@@ -135,6 +137,7 @@ def test_an_adapters_artifact_is_small_and_needs_the_very_backbone(tmp_path: Pat
     assert verify(artifact)
 
 
+@pytest.mark.slow
 def test_an_adapters_artifact_of_blocks_answers_as_the_whole_one(
     backbone: Path, tmp_path: Path, tiny_cohort: Path
 ) -> None:
