@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from chaos.clients import Acknowledged
-from services.blobs import Blobs
+from services.blobs import Blobs, Sweeper
 from services.cases import store
 from services.cases.content import inputs_hash
 from services.cases.stored import StoredCase
@@ -54,7 +54,9 @@ def check(url: str, data: Path, acknowledged: list[Acknowledged]) -> Findings:
     """Everything that is wrong. The janitor is run first, as if all files were old."""
     database, blobs, found = Database(url), Blobs(data / "blobs"), Findings()
     with database.read() as session:
-        found.swept = blobs.sweep(lambda names: store.known(session, names) | reports.known(session, names), -1)
+        found.swept = Sweeper(
+            blobs, lambda names: store.known(session, names) | reports.known(session, names), patience=0
+        ).turn()
         cases = {one: case for one in session.scalars(sa.select(CaseRow.id)) if (case := store.get(session, one))}
         found.cases = len(cases)
         found.lost += [fault for one in acknowledged for fault in _lost(one, cases.get(one.case_id), blobs)]
