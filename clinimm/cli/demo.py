@@ -109,22 +109,27 @@ def _train(cohort: Path, folder: Path) -> tuple[Path, "Sequence[Case]"]:
 
 
 def demo_cases(test: "Sequence[Case]") -> list["Sent"]:
-    """A complete case; the same without labs; its note alone; with a damaged film; and one with nothing to use."""
+    """A complete case; the same without labs; its note alone; another with a damaged film; one with nothing to use."""
     from clinimm.cli.served import Sent
     from clinimm.types import ImageFile
 
+    def picture_of(case: "Case") -> bytes:
+        film = case.inputs["cxr"]
+        if not isinstance(film, ImageFile):
+            raise TypeError("the quickstart's cxr is an image")
+        return film.paths[0].read_bytes()
+
     chosen = next(case for case in test if len(case.inputs) == 3 and any(case.targets.values()))
-    film = chosen.inputs["cxr"]
-    if not isinstance(film, ImageFile):
-        raise TypeError("the quickstart's cxr is an image")
-    picture, whole = film.paths[0].read_bytes(), _body(chosen)
+    # Other bytes under the same UID would be refused, whole or not: so the damaged film is another's.
+    other = next(case for case in test if len(case.inputs) == 3 and case.patient_id != chosen.patient_id)
+    picture, whole, damaged = picture_of(chosen), _body(chosen), picture_of(other)
     note_alone = {key: value for key, value in whole.items() if key != "labs"}
     nothing = {key: value for key, value in note_alone.items() if key != "note"}
     return [
         Sent("complete", whole, {"cxr": picture}),
         Sent("without labs", note_alone, {"cxr": picture}),
         Sent("note alone", note_alone, {}),
-        Sent("damaged film", whole, {"cxr": picture[: len(picture) // 2]}),
+        Sent("damaged film", _body(other), {"cxr": damaged[: len(damaged) // 2]}),
         Sent("nothing usable", nothing, {"cxr": b"not a film" * 100}),
     ]
 
