@@ -1,7 +1,9 @@
-"""A disk, and a database upon it, that fail at the n-th call: with the error of your choice, or by writing too little.
+"""A disk, and a database upon it, that fail at the n-th call of a kind: with the error of your choice, or by a write
+that is cut short.
 
 It stands in for hardware alone. Every call of the operating system that touches `root` counts, and every statement and
-commit of a database where one is given."""
+commit of a database where one is given. Calls are counted by their kind, so that one which a thread in the background
+makes in between moves none of another kind out of its place."""
 
 import errno
 import fcntl
@@ -18,45 +20,50 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 SHORT = "short write"
+GROWING = ("write", "fsync", "mkdir", "COMMIT", "INSERT")  # what needs room
 SQLITE_NAMES = {errno.ENOSPC: "SQLITE_FULL", errno.EIO: "SQLITE_IOERR", errno.EINTR: "SQLITE_INTERRUPT"}
 
 
 class Disk:
-    """Sound until `fail` is called. `fired` names the call that failed, once one did."""
+    """Sound until `fail` is called. `fired` says whether a call has failed since, `heard` which kinds there were."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
-        self.fired = ""
-        self._left, self._fault = 0, ""
+        self.fired, self.heard = False, set[str]()
+        self._kind, self._left, self._fault = "", 0, ""
         self._number = 0
         self._lock = threading.Lock()
 
-    def fail(self, at: int, fault: int | str) -> None:
-        """The call number `at` from now on, from 1, fails: once, or, of a disk that is full, with every write and sync
-        that follows until it is mended."""
+    def fail(self, kind: str, at: int, fault: int | str) -> None:
+        """The call number `at` of that kind from now on, from 1, fails: once, or, of a disk that is full, with every
+        write and sync that follows until it is mended."""
         with self._lock:
-            self.fired, self._left, self._fault = "", at, str(fault)
+            self.fired, self._kind, self._left, self._fault = False, kind, at, str(fault)
             self._number = fault if isinstance(fault, int) else 0
 
     def mend(self) -> None:
         with self._lock:
             self._left = 0
 
-    def called(self, name: str) -> bool:
+    def called(self, kind: str) -> bool:
         """Raises the fault if this is the call; True if it is and what is asked for is a short write."""
         with self._lock:
-            if not self._left:
+            self.heard.add(kind)
+            if not self._left or not self._fails(kind):
                 return False
-            if self._left > 1:
-                self._left -= 1
-                return False
-            if self.fired and name not in ("write", "fsync", "mkdir", "COMMIT", "INSERT"):
-                return False
-            self.fired = self.fired or name
+            self.fired = True
             self._left = int(self._number == errno.ENOSPC)
         if self._fault == SHORT:
             return True
         raise OSError(self._number, os.strerror(self._number))
+
+    def _fails(self, kind: str) -> bool:
+        if self.fired:
+            return kind in GROWING
+        if kind != self._kind:
+            return False
+        self._left -= 1
+        return not self._left
 
     def statement(self, name: str) -> None:
         """As `called`, in the words of SQLite."""
