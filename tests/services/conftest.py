@@ -110,6 +110,17 @@ def api(settings: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def door(
+    migrated_sqlite: Path, described_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """One API for all that a module only asks or has refused."""
+    data = tmp_path_factory.mktemp("door")
+    shutil.copy(migrated_sqlite, data / "clinimm.db")
+    with running_api(Settings(data=data, artifact=described_model, allow_unpromoted=True)) as client:
+        yield client
+
+
 @pytest.fixture
 def either_api(database_url: str, described_model: Path, tmp_path: Path) -> Iterator[httpx.Client]:
     """An API on each kind of database, without a worker."""

@@ -1,30 +1,14 @@
 """What every route owes its caller: conditions, forms, and header fields; and the ways that inputs may come in."""
 
 import json
-import shutil
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from service_processes import running_api
 from service_requests import case, film, post
 
-from services.settings import Settings
-
 NO_CASE = "00000000-0000-0000-0000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def door(
-    migrated_sqlite: Path, described_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    data = tmp_path_factory.mktemp("contract")
-    shutil.copy(migrated_sqlite, data / "clinimm.db")
-    with running_api(Settings(data=data, artifact=described_model, allow_unpromoted=True)) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

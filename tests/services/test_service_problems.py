@@ -2,9 +2,7 @@
 
 import errno
 import json
-import shutil
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,6 @@ from services.app.problems import as_service_error
 from services.settings import Settings
 
 CANARY = "CANARY-7f3a"
-
-
-@pytest.fixture(scope="module")
-def door(
-    migrated_sqlite: Path, described_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """One API for all that is only refused."""
-    data = tmp_path_factory.mktemp("door")
-    shutil.copy(migrated_sqlite, data / "clinimm.db")
-    with running_api(Settings(data=data, artifact=described_model, allow_unpromoted=True)) as client:
-        yield client
 
 
 def check_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
