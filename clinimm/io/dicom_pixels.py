@@ -14,6 +14,8 @@ from clinimm.io.dicom_layout import Layout
 
 LUMA = (0.299, 0.587, 0.114)
 
+FRAGMENT = b"\xfe\xff\x00\xe0"  # an item, in the little endian that all compressed files have
+
 
 def stored_frames(instance: Instance, layout: Layout, halvings: int) -> Iterator[Shaped[np.ndarray, "h w"]]:
     """Each frame's stored values: integers cleaned of bits that hold no pixel, or luminance where it is colored.
@@ -41,6 +43,7 @@ def _compressed(instance: Instance, layout: Layout, halvings: int) -> Iterator[t
 
 def _packed_frames(instance: Instance, layout: Layout) -> Iterator[bytes]:
     """The bytes of as many frames as are declared. Raises DamagedInput where there are fewer."""
+    _check_fragments(instance)
     stream = BytesIO(instance.body)
     stream.seek(instance.pixels.start)
     table = instance.header.get("ExtendedOffsetTable"), instance.header.get("ExtendedOffsetTableLengths")
@@ -52,6 +55,16 @@ def _packed_frames(instance: Instance, layout: Layout) -> Iterator[bytes]:
         if found == layout.frames:
             return
     raise DamagedInput("truncated_pixels", f"holds {found} of {layout.frames} frames", where=instance.where)
+
+
+def _check_fragments(instance: Instance) -> None:
+    """Raises DamagedInput where a fragment says that it goes on beyond the end of the file: of some codecs a decoder
+    alone would find that its frame is cut."""
+    body, at = instance.body, instance.pixels.start
+    while body[at : at + 4] == FRAGMENT:
+        at += 8 + int.from_bytes(body[at + 4 : at + 8], "little")
+    if at > len(body):
+        raise DamagedInput("truncated_pixels", "a fragment of its pixels is cut off", where=instance.where)
 
 
 def _native(instance: Instance, layout: Layout) -> Iterator[tuple[Frame, str]]:

@@ -27,6 +27,7 @@ SINGLE = {
     "ISO_IR 166": "tis_620",
 }
 WHOLE = {"ISO_IR 192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
+FILLER = "\u3164"
 # The codec, the escape that it writes itself, and the one that we write where it writes none.
 EXTENSIONS = {
     "ISO 2022 IR 87": ("iso2022_jp", b"\x1b$B", b""),
@@ -37,14 +38,15 @@ EXTENSIONS = {
 
 
 def letters(codec: str, begins: bytes = b"") -> str:
-    """Those that the codec has beyond ASCII, written after the escape `begins`."""
+    """Those that the codec has beyond ASCII, written after the escape `begins`; but the filler of Hangul, which the
+    codec of Korean writes and takes for the beginning of a syllable."""
     found = []
     for one in map(chr, range(0xC0, 0x10000)):
         try:
             written = one.encode(codec)
         except UnicodeError:
             continue
-        if one.isalpha() and written.startswith(begins):
+        if one.isalpha() and one != FILLER and written.startswith(begins):
             found.append(one)
     assert len(found) > 20
     return "".join(found)
