@@ -36,7 +36,7 @@ class Staged:
         self.size = 0
         self.is_dicom = self.nulled = self._settled = False
         self._head = b""
-        self._kept, self._original = hashlib.sha256(), hashlib.sha256()
+        self._kept = self._original = hashlib.sha256()  # one, unless the preamble parts them
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
     def touch(self) -> None:
@@ -44,9 +44,10 @@ class Staged:
         os.utime(self.path)
 
     def write(self, data: bytes) -> None:
-        self._original.update(data)
         self.size += len(data)
         if self._settled:
+            if self.nulled:
+                self._original.update(data)
             self._append(data)
             return
         self._head += data
@@ -77,8 +78,8 @@ class Staged:
     def _settle(self) -> None:
         head, self._head, self._settled = self._head, b"", True
         self.is_dicom = head[PREAMBLE : PREAMBLE + len(MAGIC)] == MAGIC
-        if self.is_dicom:
-            self.nulled = any(head[:PREAMBLE])
+        if self.is_dicom and any(head[:PREAMBLE]):
+            self.nulled, self._original = True, hashlib.sha256(head)
             head = bytes(PREAMBLE) + head[PREAMBLE:]
         self._append(head)
 

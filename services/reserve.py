@@ -17,7 +17,10 @@ class Reserve:
 
     def is_kept(self) -> bool:
         """Whether there is room to take something: the reserve is there, or could be made again."""
-        return not self.size or self.path.exists() or self._make()
+        return self.is_there() or self._make()
+
+    def is_there(self) -> bool:
+        return not self.size or self.path.exists()
 
     def give_up(self) -> None:
         """Frees the room."""

@@ -75,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         queue.close()
         database.close()
 
-    def authenticate(request: Request) -> None:
+    async def authenticate(request: Request) -> None:
         client = tokens.client(request.headers.get("authorization"))
         request.state.client, request.state.reviews = client.name, client.reviews
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
 from services import audit
 from services.app import problems
@@ -17,9 +18,11 @@ class Room:
     reserve: Reserve
     database: Database
 
-    def check(self, request: Request) -> None:
+    async def check(self, request: Request) -> None:
         """Raises StorageFull where something would be kept."""
-        if request.method not in READING and not self.reserve.is_kept():
+        if request.method in READING or self.reserve.is_there():
+            return
+        if not await run_in_threadpool(self.reserve.is_kept):
             raise problems.storage_full()
 
     def refused(self, client: str, route: str) -> None:

@@ -15,6 +15,7 @@ from services.errors import Conflict, Issue, NotFound, Refused
 from services.http.ids import no_case
 from services.http.once import Answer, Asked, fingerprint, once
 from services.http.responses import check_version
+from services.jobs import state
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Decisions:
             if complete != dict(before.complete):
                 after = replace(before, version=before.version + 1, complete=complete)
                 before = self._settle(session, before, after, f"complete:{modality}", client)
-            return shown.told(session, before, self.cases.model.modalities)
+            return shown.told(state.standing(session, case_id), before, self.cases.model.modalities)
 
     def identity(self, client: str, case_id: str) -> IdentityOut:
         """What the parts say of their patient, where they contradict each other; that it was shown is an event."""
@@ -60,7 +61,8 @@ class Decisions:
             facts = {"decision": said.decision, "settled": len(after.acts[-1].settled), "excluded": list(said.exclude)}
             audit.record(session, client, "case.reconciled", case_id, of_case=case_id, **facts)
             after = self._settle(session, before, after, "reconciled", client)
-            return accepted(session, shown.told(session, after, self.cases.model.modalities))
+            standing = state.standing(session, case_id)
+            return accepted(standing, shown.told(standing, after, self.cases.model.modalities))
 
         return once(self.cases.database, asked, effect)
 

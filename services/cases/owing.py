@@ -23,22 +23,23 @@ def owe(session: Session, queue: Queue, case: StoredCase, model: str, pace: Pace
     """Owes a diagnosis of the case as it is now, in the caller's transaction. `whole` says that nothing more will come.
 
     The first change after a pause is diagnosed at once; what follows it waits until the case is quiet."""
-    if case.held:
-        store.stop_waiting(session, case.id)
-        return
-    if whole or _has_rested(session, case.id, pace):
-        store.stop_waiting(session, case.id)
-        queue.enqueue(session, "diagnose", case.id, model, version=case.version)
-    else:
+    if not case.held and not whole and not _has_rested(session, case, pace):
         store.wait(session, case.id, case.version)
+        return
+    if case.version > 1:
+        store.stop_waiting(session, case.id)
+    if not case.held:
+        queue.enqueue(session, "diagnose", case.id, model, version=case.version)
 
 
-def _has_rested(session: Session, case_id: str, pace: Pace) -> bool:
-    """Whether nothing is owed for the case and its last diagnosis was begun long ago. A clock that jumps can only make
-    this answer early or late: never lose a diagnosis."""
-    if store.waiting(session, [case_id]):
+def _has_rested(session: Session, case: StoredCase, pace: Pace) -> bool:
+    """Whether nothing is owed for the case and its last diagnosis was begun long ago, or never. A clock that jumps can
+    only make this answer early or late: never lose a diagnosis."""
+    if case.version == 1:
+        return True
+    if store.waiting(session, [case.id]):
         return False
-    last = state.of(session, "diagnose", [case_id]).get(case_id)
+    last = state.of(session, "diagnose", [case.id]).get(case.id)
     if last is None:
         return True
     return last.state != state.QUEUED and abs(now() - last.created_at) > timedelta(seconds=pace.cap)

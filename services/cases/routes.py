@@ -22,12 +22,12 @@ router = APIRouter(prefix="/v1/cases", tags=["cases"])
 JSON = ("application/json",)
 
 
-def cases(request: Request) -> Cases:
+async def cases(request: Request) -> Cases:
     room: Cases = request.app.state.cases
     return room
 
 
-def decisions(request: Request) -> Decisions:
+async def decisions(request: Request) -> Decisions:
     room: Decisions = request.app.state.decisions
     return room
 

@@ -30,6 +30,7 @@ from services.http.once import Answer, Asked, fingerprint, once, replayed
 from services.http.responses import check_version, etag_of_version
 from services.jobs import state
 from services.jobs.queue import Queue
+from services.jobs.state import Standing
 from services.settings import Limits, Pace
 
 log = logging.getLogger(__name__)
@@ -74,13 +75,15 @@ class Cases:
                 self.queue.check_room(session)
             if grown.case.held:
                 raise _identity_conflict(grown.case, self.secret, "")
-            told = shown.told(session, grown.case, self.model.modalities, grown.parts)
-            return ValidationOut(status=accepted(session, told).status, parts=told.parts)
+            standing = state.standing(session, grown.case.id)
+            told = shown.told(standing, grown.case, self.model.modalities, grown.parts)
+            return ValidationOut(status=accepted(standing, told).status, parts=told.parts)
 
     def case(self, case_id: str) -> CaseOut:
         """Raises NotFound."""
         with self.database.read() as session:
-            return shown.told(session, _found(store.get(session, case_id)), self.model.modalities)
+            case = _found(store.get(session, case_id))
+            return shown.told(state.standing(session, case_id), case, self.model.modalities)
 
     def page(self, flag: str | None, reference: str | None, limit: int, after: str | None) -> CasePage:
         before = cursor.decode(after)
@@ -131,15 +134,13 @@ class Cases:
         if grown.cause:
             if not before.held:
                 self.queue.check_room(session)
-            if not before.version:
-                store.add(session, before)
             self.settle(session, before, after, grown.cause, asked.client)
         if after.held:
             conflict = _identity_conflict(after, self.secret, after.id)
             headers = {"Content-Type": problem.MEDIA, "Location": f"/v1/cases/{after.id}"}
             return Answer(conflict.status, problem.told(conflict).encode(), headers)
-        told = shown.told(session, after, self.model.modalities, grown.parts)
-        return accepted(session, told)
+        standing = state.standing(session, after.id)
+        return accepted(standing, shown.told(standing, after, self.model.modalities, grown.parts))
 
     def _grown(self, session: Session, before: StoredCase, arrivals: Arrivals) -> Growth:
         known = store.instances(session, _uids(arrivals))
@@ -176,9 +177,9 @@ class Cases:
             audit.record(session, client, "instance.conflict", uids[0] if uids else "", instances=uids)
 
 
-def accepted(session: Session, told: CaseOut) -> Answer:
+def accepted(standing: Standing, told: CaseOut) -> Answer:
     """202 with where its diagnosis can be waited for, or 200 where nothing is owed."""
-    job = state.of(session, "diagnose", [told.id]).get(told.id)
+    job = standing.job
     pending = told.state == state.SHOWN[state.QUEUED]
     body = told.model_dump_json().encode()
     there = (

@@ -10,28 +10,25 @@ from services.cases.answers import CaseLine, CaseOut, PartOut, PatientOut, Study
 from services.cases.content import ACCEPTED, STORED, Verdict, settled
 from services.cases.stored import Line, StoredCase
 from services.jobs import state
-from services.jobs.state import JobState
+from services.jobs.state import Standing
 
 HELD = "held"
 
 
 def told(
-    session: Session,
+    standing: Standing,
     case: StoredCase,
     modalities: Sequence[Modality],
     parts: Sequence[tuple[str, bool]] | None = None,
 ) -> CaseOut:
     """The case with what became of these of its parts, or of all."""
-    job = state.of(session, "diagnose", [case.id]).get(case.id)
-    waits = bool(store.waiting(session, [case.id]))
-    word = _state(case.held, job, waits)
     return CaseOut(
         id=case.id,
         version=case.version,
         reference=case.reference,
         patient=PatientOut(id=case.patient_id),
-        state=word,
-        reason=case.held or (job.reason if job is not None and word == state.SHOWN[state.DEAD] else ""),
+        state=HELD if case.held else standing.word,
+        reason=case.held or standing.reason,
         index_time=case.index_time,
         created_at=case.created_at,
         inputs_hash=case.inputs_hash,
@@ -61,21 +58,13 @@ def lines(session: Session, found: Sequence[Line]) -> list[CaseLine]:
             id=line.id,
             version=line.version,
             reference=line.reference,
-            state=_state(line.held, jobs.get(line.id), line.id in waiting),
+            state=HELD if line.held else Standing(jobs.get(line.id), line.id in waiting).word,
             created_at=line.created_at,
             flags=list(line.flags),
             links=links(line.id),
         )
         for line in found
     ]
-
-
-def _state(held: str, job: JobState | None, waits: bool) -> str:
-    if held:
-        return HELD
-    if waits or job is None:
-        return state.SHOWN[state.QUEUED]
-    return state.SHOWN[job.state]
 
 
 def _all(case: StoredCase) -> list[str]:

@@ -24,25 +24,15 @@ from services.tables import (
 )
 
 
-def add(session: Session, case: StoredCase) -> None:
-    """The case itself; its parts and its version come with `grow`."""
-    session.add(CaseRow(**_values(case, "images", "notes", "labs", "acts")))
-    session.flush()
-
-
 def grow(session: Session, case: StoredCase, cause: str, client: str) -> None:
-    """Brings the rows to the version that `case` is at: what is new of its parts, and the version itself."""
+    """Brings the rows to the version that `case` is at, the first or a later one: the case, what is new of its parts,
+    and the version itself."""
     new = {"images": ImageRow, "notes": NoteRow, "labs": LabRow, "acts": ReconciliationRow}
+    _keep_case(session, case)
     _keep_instances(session, (image.instance for image in case.images if image.version == case.version))
     for name, row in new.items():
         parts = [part for part in getattr(case, name) if part.version == case.version]
         session.add_all(row(case_id=case.id, **_row_values(part)) for part in parts)
-    session.execute(
-        sa.update(CaseRow)
-        .where(CaseRow.id == case.id)
-        .values(version=case.version, inputs_hash=case.inputs_hash, held=case.held, complete=dict(case.complete))
-        .execution_options(synchronize_session=False)
-    )
     session.add(
         VersionRow(
             case_id=case.id,
@@ -150,6 +140,19 @@ def known(session: Session, sha256s: Collection[str]) -> set[str]:
     for column in (ImageRow.sha256, InstanceRow.sha256):
         found |= {name for name in session.scalars(sa.select(column).where(column.in_(sha256s)).distinct()) if name}
     return found
+
+
+def _keep_case(session: Session, case: StoredCase) -> None:
+    if case.version == 1:
+        session.add(CaseRow(**_values(case, "images", "notes", "labs", "acts")))
+        session.flush()
+        return
+    session.execute(
+        sa.update(CaseRow)
+        .where(CaseRow.id == case.id)
+        .values(version=case.version, inputs_hash=case.inputs_hash, held=case.held, complete=dict(case.complete))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _keep_instances(session: Session, wanted: Iterable[Instance | None]) -> None:

@@ -12,7 +12,7 @@ _CASE_ID = re.compile(r"[0-9a-f-]{36}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
-def known_id(case_id: Annotated[str, in_path(_CASE_ID.pattern, "5f0c2a1e-8a55-4b52-9a7e-0d6f0b8f7c11")]) -> str:
+async def known_id(case_id: Annotated[str, in_path(_CASE_ID.pattern, "5f0c2a1e-8a55-4b52-9a7e-0d6f0b8f7c11")]) -> str:
     """Raises NotFound."""
     if not _CASE_ID.fullmatch(case_id):
         raise no_case()
@@ -23,7 +23,7 @@ def no_case() -> NotFound:
     return NotFound("case_not_found", "There is no such case.")
 
 
-def known_version(version: Annotated[str, in_path(_VERSION.pattern, "1")]) -> int:
+async def known_version(version: Annotated[str, in_path(_VERSION.pattern, "1")]) -> int:
     """Raises NotFound."""
     if not _VERSION.fullmatch(version):
         raise no_result()

@@ -1,4 +1,7 @@
-"""What a POST must bring: a key of its own, held while it is answered; and who may decide for people."""
+"""What a POST must bring: a key of its own, held while it is answered; and who may decide for people.
+
+Here as everywhere, a dependency that only looks is a coroutine: a plain function is given a thread, which costs more
+than the look."""
 
 import re
 from collections.abc import AsyncIterator
@@ -22,7 +25,7 @@ KEY_HEADER: dict[str, Any] = {
 }
 
 
-def idempotency_key(
+async def idempotency_key(
     request: Request, idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> str:
     """The key that makes a repeated post harmless. Raises BadRequest if there is none, TooLarge."""
@@ -36,7 +39,7 @@ def idempotency_key(
     return idempotency_key
 
 
-def if_match(if_match: Annotated[str | None, Header(include_in_schema=False)] = None) -> str | None:
+async def if_match(if_match: Annotated[str | None, Header(include_in_schema=False)] = None) -> str | None:
     """The version that the caller has seen, if it says so."""
     return if_match
 
@@ -51,7 +54,7 @@ async def claimed(request: Request, key: Key) -> AsyncIterator[None]:
         yield
 
 
-def reviewer(request: Request) -> None:
+async def reviewer(request: Request) -> None:
     """Raises Forbidden for a client that does not speak for people."""
     if not request.state.reviews:
         raise Forbidden("not_a_reviewer", "This client may not decide for people.")

@@ -42,8 +42,9 @@ def bury(session: Session, job_id: str, reason: str) -> None:
 
 def waiting(session: Session) -> int:
     """How many cases wait for their result, or until they are quiet."""
-    owed = sa.select(sa.func.count()).where(JobRow.state == QUEUED, JobRow.kind == "diagnose")
-    return (session.scalar(owed) or 0) + (session.scalar(sa.select(sa.func.count()).select_from(DueRow)) or 0)
+    owed = sa.select(sa.func.count()).where(JobRow.state == QUEUED, JobRow.kind == "diagnose").scalar_subquery()
+    due = sa.select(sa.func.count()).select_from(DueRow).scalar_subquery()
+    return session.scalar(sa.select(owed + due)) or 0
 
 
 def is_due(session: Session, case_id: str) -> bool:
@@ -67,6 +68,28 @@ class JobState:
     reason: str
     attempts: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the diagnosis of a case stands: its newest job, if any, and whether it waits until the case is quiet."""
+
+    job: JobState | None
+    waits: bool
+
+    @property
+    def word(self) -> str:
+        """What a caller is told."""
+        return SHOWN[QUEUED if self.waits or self.job is None else self.job.state]
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, where it did."""
+        return self.job.reason if self.job is not None and self.word == SHOWN[DEAD] else ""
+
+
+def standing(session: Session, case_id: str) -> Standing:
+    return Standing(of(session, "diagnose", [case_id]).get(case_id), is_due(session, case_id))
 
 
 def of(session: Session, kind: str, subjects: Sequence[str]) -> dict[str, JobState]:

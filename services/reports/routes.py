@@ -20,7 +20,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def reports(request: Request) -> Reports:
+async def reports(request: Request) -> Reports:
     room: Reports = request.app.state.reports
     return room
 

@@ -23,7 +23,7 @@ ASKED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def results(request: Request) -> Results:
+async def results(request: Request) -> Results:
     room: Results = request.app.state.results
     return room
 

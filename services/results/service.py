@@ -39,12 +39,8 @@ class Results:
                 raise no_case()
             if held:
                 return ResultsOut(case_id=case_id, state=HELD, reason=Abstention.IDENTITY_CONFLICT, results=[])
-            job = state.of(session, "diagnose", [case_id]).get(case_id)
-            found = store.of_case(session, case_id)
-            waits = state.is_due(session, case_id)
-        word = state.SHOWN[job.state] if job is not None and not waits else state.SHOWN[state.QUEUED]
-        reason = job.reason if job is not None and word == state.SHOWN[state.DEAD] else ""
-        return ResultsOut(case_id=case_id, state=word, reason=reason, results=_chain(found))
+            standing, found = state.standing(session, case_id), store.of_case(session, case_id)
+        return ResultsOut(case_id=case_id, state=standing.word, reason=standing.reason, results=_chain(found))
 
     def ask_again(self, client: str, key: str, case_id: str) -> Answer:
         """The answer to who wants the case as it is answered by the model of now: where to wait for it, or to find it.

@@ -34,7 +34,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def reviews(request: Request) -> Reviews:
+async def reviews(request: Request) -> Reviews:
     room: Reviews = request.app.state.reviews
     return room
 

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/cases/{case_id}/similar", tags=["similar"])
 MOST = 100
 
 
-def similar(request: Request) -> Similar:
+async def similar(request: Request) -> Similar:
     room: Similar = request.app.state.similar
     return room
 
