@@ -25,12 +25,15 @@ def train(
     from rich.console import Console
 
     from clinimm.data.cohort import read_cohort
+
+    chosen = settings(config, overrides)
+    cases = read_cohort(chosen, data or config.parent)
+
+    # After what may be wrong: the nets take seconds to import.
     from clinimm.training.folds import split, train_folds
     from clinimm.training.run import train as run
     from clinimm.training.setup import is_leader
 
-    chosen = settings(config, overrides)
-    cases = read_cohort(chosen, data or config.parent)
     folder = out or Path("runs") / chosen.name
     console = Console(stderr=True)
     if folds:
