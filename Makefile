@@ -18,9 +18,9 @@ demo: $(VENV)/.runtime
 
 test: lint
 	@echo "== tests, on two processes"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 	@echo "== slow tests"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
 
 # make results DATA=DIR [ONLY="covid gates"] [AGAIN=1]: what is in results/ already is not run again.
 results: $(VENV)/.runtime

@@ -45,6 +45,7 @@ def one_input(labels: list[int | None], probabilities: list[float], alpha: float
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.slow
 def test_every_pattern_is_covered_within_two_points_whatever_made_inputs_missing(mechanism: str) -> None:
     world = World(mechanism)
     test = world.draw(8000, seed=99)

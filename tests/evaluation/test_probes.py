@@ -120,6 +120,7 @@ def clear(found, kind):
     ("planted", "kind"),
     [({"gaps": 0.8}, "gaps"), ({"border": 1.0}, "border"), ({"sized": 0.3}, "size"), ({"site": 0.8}, "site")],
 )
+@pytest.mark.slow
 def test_a_planted_shortcut_is_found_by_its_probe_and_by_no_other(planted, kind):
     found = findings(probed(Sums(), **planted), bootstrap=100)[0]
     assert auroc(found, kind) > 0.75

@@ -104,6 +104,7 @@ def test_state_and_record_bring_it_back_to_the_last_bit(guard: PictureGuard, uns
     assert all(torch.equal(back.state()[name], values) for name, values in guard.state().items())
 
 
+@pytest.mark.slow
 def test_kinds_it_never_saw_are_caught_too(unseen: Tensor) -> None:
     blind = PictureGuard.fit(
         standardized(films(range(80))), torch.arange(80) % 4, torch.ones(80, dtype=torch.bool),
@@ -129,6 +130,7 @@ def test_pictures_shown_as_not_valid_are_told_from_the_valid(unseen: Tensor) -> 
     assert caught(told.judge(standardized(unseen))) <= 0.15
 
 
+@pytest.mark.slow
 def test_volumes_are_judged_by_their_projections() -> None:
     def volume(seed: int) -> Tensor:
         build = draw_build(np.random.default_rng([4, seed]))

@@ -36,7 +36,6 @@ def service(tiny_artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     assert '"event": "worker stopped"' in process.log.read_text()
 
 
-@pytest.mark.xdist_group("one service")
 def test_complete_case_is_answered_and_explained(service: httpx.Client, tiny_cohort: Path) -> None:
     case_id = post(service, case("complete"), [("image", cohort_film(tiny_cohort))]).json()["id"]
     found = await_result(service, case_id)
@@ -53,7 +52,6 @@ def test_complete_case_is_answered_and_explained(service: httpx.Client, tiny_coh
     assert service.get("/readyz").json()["ready"] is True
 
 
-@pytest.mark.xdist_group("one service")
 def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client, tiny_cohort: Path) -> None:
     case_id = post(service, case("without-labs", labs=None), [("image", cohort_film(tiny_cohort, 1))]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -62,7 +60,6 @@ def test_what_is_missing_is_named_and_found_by_its_flag(service: httpx.Client, t
     assert case_id in {line["id"] for line in lines}
 
 
-@pytest.mark.xdist_group("one service")
 def test_damaged_film_is_unreadable_with_its_reason_and_the_note_still_answers(service: httpx.Client) -> None:
     case_id = post(service, case("damaged", labs=None), [("image", damaged_film())]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -71,7 +68,6 @@ def test_damaged_film_is_unreadable_with_its_reason_and_the_note_still_answers(s
     assert {"unreadable:cxr", "missing:labs"} <= set(result["flags"])
 
 
-@pytest.mark.xdist_group("one service")
 def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
     case_id = post(service, case("nothing", note=None, labs=None), [("image", b"not a film" * 30)]).json()["id"]
     [result] = await_result(service, case_id)["results"]
@@ -81,7 +77,6 @@ def test_nothing_usable_is_abstained_from(service: httpx.Client) -> None:
     assert await_report(service, case_id).status_code == 200
 
 
-@pytest.mark.xdist_group("one service")
 def test_similar_cases_are_found_by_what_the_worker_kept(service: httpx.Client, tiny_cohort: Path) -> None:
     images = [("image", cohort_film(tiny_cohort, 2, patient=""))]  # says of nobody that it is theirs
     mine, other = (post(service, case(name, patient={"id": name}), images).json() for name in "ab")

@@ -128,6 +128,7 @@ def test_a_picture_finds_itself_first_and_texts_by_default(by_backbone: Path, ca
     assert {one["kind"] for one in found_by(by_backbone, "--image", film)} == {"text"}
 
 
+@pytest.mark.slow
 def test_a_cases_own_patient_is_never_among_its_neighbors(by_artifact: Path, cases: dict[str, Case]) -> None:
     by_patient: dict[str, list[str]] = {}
     for case in cases.values():

@@ -118,7 +118,7 @@ def assert_whole(settings: Settings, cases: int | None = None, but_for: str = ""
         assert not os.listdir(settings.data / "keys")
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, pytest.param(SHORT, id="short")])
+@pytest.mark.parametrize("fault", [*FAULTS, pytest.param(SHORT, id="short", marks=pytest.mark.slow)])
 def test_disk_may_fail_at_any_call_of_a_post(
     api_on_disk: httpx.Client, settings: Settings, disk: Disk, fault: int | str
 ) -> None:

@@ -66,6 +66,7 @@ def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 3])
+@pytest.mark.slow
 def test_a_run_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: Path, cut: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", stop_after=cut)
@@ -141,6 +142,7 @@ def test_a_whole_run_leaves_an_artifact_a_card_and_its_figures(tiny_artifact: Pa
     assert list((tiny_artifact.parent / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_running_again_is_the_same_artifact_to_the_bit(
     tiny_artifact: Path, tiny_cohort: Path, tiny_config: Config, tmp_path: Path
 ) -> None:
