@@ -14,9 +14,13 @@ install_import_hook("clinimm", "shape_checks.typechecker")
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from clinimm.config import Config, load
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # how fast it is must decide no test
+hypothesis.settings.load_profile("any machine")
 
 ROOT = Path(__file__).parent.parent
 TINY = (
