@@ -47,12 +47,13 @@ class Executors:
         self._beats, self._pulse = 0, Pulse(lease_seconds)
 
     def beat(self, metrics: Mapping[str, Any] | None = None) -> None:
-        """Says that this worker lives, and what it has counted."""
+        """Says that this worker lives, and what it has counted: also where another took it for dead meanwhile."""
         self._beats += 1
-        counted = dict(metrics or {})
+        told = {"model": self.model, "beats": self._beats, "seen_at": now(), "metrics": dict(metrics or {})}
+        own = sa.update(WorkerRow).where(WorkerRow.id == self.name).values(told).returning(WorkerRow.id)
         with self.database.write() as session:
-            row = WorkerRow(id=self.name, model=self.model, beats=self._beats, seen_at=now(), metrics=counted)
-            session.merge(row)
+            if session.scalar(own.execution_options(synchronize_session=False)) is None:
+                session.execute(sa.insert(WorkerRow).values(id=self.name, **told))
 
     def rescue(self, client: DBOSClient) -> list[str]:
         """The jobs put back on the queue, if it is this worker's turn to do so."""
