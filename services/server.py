@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from clinimm.errors import ConfigError
 from services.app import create_app
-from services.jobs.prepare import prepared
+from services.jobs.prepare import ready
 from services.settings import HEAD_BYTES, Settings
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
 
     Raises ConfigError or ArtifactError if it must not or cannot start."""
     settings.check_exposure()
-    prepared(settings.url).close()
+    ready(settings.url).close()
     app = create_app(settings)
     server = uvicorn.Server(configuration(app, settings))
     keeper = _Keeper(settings, on_refusal=lambda: setattr(server, "should_exit", True))

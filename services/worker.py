@@ -22,7 +22,7 @@ from services.diagnosis import Diagnosis
 from services.jobs import skew
 from services.jobs.engine import Engine
 from services.jobs.executors import Executors
-from services.jobs.prepare import prepared
+from services.jobs.prepare import ready
 from services.jobs.queue import Queue
 from services.reports import store as reports
 from services.settings import Settings
@@ -37,7 +37,7 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. With `stop_with_parent`, also
     when the process that holds the other end of its standard input is gone."""
     stop = _stop_event(stop_with_parent)
-    database = prepared(settings.url)
+    database = ready(settings.url)
     reads = Reads()
     sandbox = Sandbox(settings.limits.confinement, processes=2, observe=reads.note)
     features = Features(settings.data / "features", settings.features_bytes)

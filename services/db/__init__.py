@@ -46,6 +46,11 @@ class Database:
         with self._turn, self.sessions.begin() as session:
             yield session
 
+    @property
+    def place(self) -> str:
+        """Its URL as it may be told, without the password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
     def close(self) -> None:
         self.engine.dispose()
 

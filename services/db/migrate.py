@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import services
+from clinimm.errors import ConfigError
 from clinimm.paths import shipped
 from services.db import Database
 
@@ -20,16 +21,46 @@ LOCK = 0x636C696E  # "clin": PostgreSQL's advisory lock for our migrations
 
 
 def migrate(database: Database) -> None:
-    """Runs the migrations that are missing; each is done whole or not at all."""
+    """Runs the migrations that are missing, all or none of them. Raises ConfigError for tables of a later version."""
     with one_at_a_time(database):
+        _check_known(database)
         command.upgrade(alembic_config(database.url), "head")
 
 
-def is_migrated(database: Database) -> bool:
-    """Whether the database has the tables that this version of the code needs."""
-    wanted = ScriptDirectory.from_config(alembic_config(database.url)).get_heads()
+def is_new(database: Database) -> bool:
+    """Whether the database has none of our tables yet."""
+    return _revision(database) is None
+
+
+def check_version(database: Database) -> None:
+    """Raises ConfigError, with what to type, unless the tables are those that this version of the code needs."""
+    _check_known(database)
+    found, wanted = _revision(database), _script(database).get_current_head()
+    if found != wanted:
+        raise ConfigError(
+            f"the tables are of an earlier version: {found or 'none'}, not {wanted}",
+            where=database.place,
+            mend="stop API and workers, back up the database and the files, then run `clinimm-service migrate`",
+        )
+
+
+def _check_known(database: Database) -> None:
+    found, script = _revision(database), _script(database)
+    if found is not None and found not in {one.revision for one in script.walk_revisions()}:
+        raise ConfigError(
+            f"the tables are of a later version: {found}, and this one knows none after {script.get_current_head()}",
+            where=database.place,
+            mend="install that version of clinimm-service, or restore the backup of before its `migrate`",
+        )
+
+
+def _revision(database: Database) -> str | None:
     with database.engine.connect() as connection:
-        return set(MigrationContext.configure(connection).get_current_heads()) == set(wanted)
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _script(database: Database) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(database.url))
 
 
 def alembic_config(url: str) -> Config:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from clinimm.errors import ConfigError
 from services.db import Database, is_away
-from services.db.migrate import is_migrated, migrate
+from services.db.migrate import check_version, is_new, migrate
 from services.jobs import queue
 
 
@@ -22,6 +22,18 @@ def prepared(url: str) -> Database:
     return database
 
 
+def ready(url: str) -> Database:
+    """A connection for who serves or works. A new database gets its tables; those of another version are left as they
+    are, since others may be at work on them, and it is an operator who has backed them up. Raises ConfigError."""
+    database = Database(url)
+    with _reached(database):
+        if is_new(database):
+            migrate(database)
+        check_version(database)
+        queue.migrate(database)
+    return database
+
+
 def opened(url: str) -> Database:
     """A connection to a database that is there and as this version needs it; changes nothing. Raises ConfigError."""
     place = sa.make_url(url)
@@ -29,8 +41,7 @@ def opened(url: str) -> Database:
         raise ConfigError("there is no database", where=str(place.database), mend="check --data and --database-url")
     database = Database(url)
     with _reached(database):
-        if not is_migrated(database):
-            raise ConfigError("the database is of another version", mend="run `clinimm-service migrate`")
+        check_version(database)
     return database
 
 
@@ -43,7 +54,5 @@ def _reached(database: Database) -> Iterator[None]:
         database.close()
         if not isinstance(error, SQLAlchemyError) or not is_away(error):
             raise
-        place = database.engine.url.render_as_string(hide_password=True)
-        raise ConfigError(
-            "the database cannot be reached", where=place, mend="start it, or check --database-url"
-        ) from None
+        mend = "start it, or check --database-url"
+        raise ConfigError("the database cannot be reached", where=database.place, mend=mend) from None
