@@ -12,8 +12,6 @@ from services.tables import Moment
 revision = "0003"
 down_revision = "0002"
 
-BLOCK = 1000
-
 
 def upgrade() -> None:
     _create()
@@ -168,14 +166,22 @@ def _fill() -> None:
             "UPDATE results SET cause = 'model_changed', supersedes = case_id || '-' || (version - 1) WHERE version > 1"
         )
     )
-    run.execute(
-        sa.text(
-            "UPDATE events SET case_id = substr(object_id, 1, 36) "
-            "WHERE action LIKE 'case.%' OR action LIKE 'result.%' OR action LIKE 'report.%'"
-        )
-    )
+    _fill_timelines(run)
     run.execute(sa.text("DELETE FROM workers"))
     _fill_json(run)
+
+
+def _fill_timelines(run: sa.Connection) -> None:
+    """Of a case are what was done to it, its results, its reports and its jobs, which are named `kind:subject:model`.
+    That similar cases were asked for is not: that event tells of the others."""
+    events = sa.table("events", sa.column("case_id"), sa.column("object_id"), sa.column("action"))
+    mine = sa.or_(*(events.c.action.startswith(kind) for kind in ("case.", "result.", "report.")))
+    case_id = sa.func.substr(events.c.object_id, 1, 36)
+    run.execute(sa.update(events).where(mine, events.c.action != "case.similar").values(case_id=case_id))
+    for kind in ("diagnose:", "explain:"):
+        case_id = sa.func.substr(events.c.object_id, len(kind) + 1, 36)
+        dead = (events.c.action == "job.dead_lettered") & events.c.object_id.startswith(kind)
+        run.execute(sa.update(events).where(dead).values(case_id=case_id))
 
 
 def _fill_json(run: sa.Connection) -> None:
@@ -195,9 +201,8 @@ def _fill_json(run: sa.Connection) -> None:
         sa.column("original", sa.JSON),
     )
     for row in run.execute(sa.select(labs)).all():
-        original = {"name": row.name, "value": row.value, "unit": row.unit, "collected_at": _told(row.collected_at)}
         mine = (labs.c.case_id == row.case_id) & (labs.c.position == row.position)
-        run.execute(sa.update(labs).where(mine).values(original=original))
+        run.execute(sa.update(labs).where(mine).values(original=_sent(row)))
     keys = sa.table(
         "idempotency_keys", sa.column("client"), sa.column("key"), sa.column("case_id"), sa.column("headers", sa.JSON)
     )
@@ -206,8 +211,14 @@ def _fill_json(run: sa.Connection) -> None:
         run.execute(sa.update(keys).where(mine).values(headers={"Location": f"/v1/cases/{row.case_id}"}))
 
 
-def _told(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _sent(lab: sa.Row[Any]) -> dict[str, str]:
+    """A value as the door keeps it from now on, without what was left out: sent again, it is the same value."""
+    told = {"name": lab.name, "value": lab.value, "unit": lab.unit, "collected_at": _told(lab.collected_at)}
+    return {name: value for name, value in told.items() if value}
+
+
+def _told(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def _tighten() -> None:
