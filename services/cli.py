@@ -117,14 +117,21 @@ def worker(
 
 
 @cli.command()
-def migrate(data: Data = None, database_url: Database = None) -> None:
-    """Bring the database to this version's tables."""
+def migrate(
+    data: Data = None,
+    database_url: Database = None,
+    back_to: Annotated[
+        str | None, typer.Option(help="Undo what came after this revision, such as 0002; refused if it loses anything.")
+    ] = None,
+) -> None:
+    """Bring the database to this version's tables. Stop API and workers, and back up, first."""
     from services import logs
-    from services.jobs.prepare import prepared
+    from services.jobs.prepare import prepared, taken_back
     from services.settings import settings
 
     logs.configure()
-    prepared(settings(data=data, database_url=database_url).url).close()
+    url = settings(data=data, database_url=database_url).url
+    (prepared(url) if back_to is None else taken_back(url, back_to)).close()
 
 
 @cli.command()

@@ -75,11 +75,14 @@ def fill(database: Database, folder: Path, model: str) -> None:
         _owe(database, session, model)
 
 
-def contents(database: Database) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table of ours."""
+def contents(database: Database) -> dict[str, list[tuple[str, ...]]]:
+    """Every row of the released tables, in whatever order their columns are."""
     with database.engine.connect() as connection:
         return {
-            name: sorted(tuple(map(repr, row)) for row in connection.execute(sa.select(table)))
+            name: sorted(
+                tuple(sorted(f"{column}={value!r}" for column, value in row.items()))
+                for row in connection.execute(sa.select(table)).mappings()
+            )
             for name, table in reflected(database).items()
         }
 

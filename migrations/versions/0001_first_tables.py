@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.db.losses import refuse_losses
 from services.tables import Moment
 
 revision = "0001"
@@ -135,6 +136,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """No tables. Refused where there is a case or an event: the tables are all there is of them."""
+    refuse_losses(op.get_bind(), {"cases": "FROM cases", "events": "FROM events"})
     op.drop_index("ix_reports_record_sha256", table_name="reports")
     op.drop_index("ix_reports_page_sha256", table_name="reports")
     op.drop_table("reports")

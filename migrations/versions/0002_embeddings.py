@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.db.losses import refuse_losses
+
 revision = "0002"
 down_revision = "0001"
 
@@ -24,6 +26,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """The tables of before. Refused where results have embeddings: only the pass of the net that gave a result gives
+    its embedding, and an answer is not given twice."""
+    refuse_losses(op.get_bind(), {"embeddings": "FROM embeddings"})
     op.execute("DROP TABLE IF EXISTS embedding_points")  # pgvector's copy, made where it is configured
     op.drop_index("ix_embeddings_model", table_name="embeddings")
     op.drop_table("embeddings")

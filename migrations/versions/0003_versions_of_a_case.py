@@ -1,12 +1,12 @@
 """A case grows: versions, instances, notes and labs of their own, what people decided, and who supersedes whom."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
+from services.db.losses import refuse_losses
 from services.tables import Moment
 
 revision = "0003"
@@ -146,29 +146,22 @@ def _extend() -> None:
 
 def _fill() -> None:
     """What the new columns hold of the cases that there are: each is at its first version."""
-    run = op.get_bind()
-    run.execute(sa.text("UPDATE cases SET created_hash = inputs_hash"))
-    run.execute(
-        sa.text(
-            "INSERT INTO case_versions (case_id, version, inputs_hash, cause, client, created_at) "
-            "SELECT id, 1, inputs_hash, 'created', client, created_at FROM cases"
-        )
+    op.execute("UPDATE cases SET created_hash = inputs_hash")
+    op.execute(
+        "INSERT INTO case_versions (case_id, version, inputs_hash, cause, client, created_at) "
+        "SELECT id, 1, inputs_hash, 'created', client, created_at FROM cases"
     )
-    run.execute(
-        sa.text(
-            "INSERT INTO notes (case_id, position, version, text, status, acquired_at, identity) "
-            "SELECT id, 0, 1, note, 'final', note_acquired_at, '{}' FROM cases WHERE note IS NOT NULL"
-        )
+    op.execute(
+        "INSERT INTO notes (case_id, position, version, text, status, acquired_at, identity) "
+        "SELECT id, 0, 1, note, 'final', note_acquired_at, '{}' FROM cases WHERE note IS NOT NULL"
     )
-    run.execute(sa.text("UPDATE labs SET received_at = (SELECT created_at FROM cases WHERE cases.id = labs.case_id)"))
-    run.execute(
-        sa.text(
-            "UPDATE results SET cause = 'model_changed', supersedes = case_id || '-' || (version - 1) WHERE version > 1"
-        )
+    op.execute("UPDATE labs SET received_at = (SELECT created_at FROM cases WHERE cases.id = labs.case_id)")
+    op.execute(
+        "UPDATE results SET cause = 'model_changed', supersedes = case_id || '-' || (version - 1) WHERE version > 1"
     )
-    _fill_timelines(run)
-    run.execute(sa.text("DELETE FROM workers"))
-    _fill_json(run)
+    op.execute("DELETE FROM workers")
+    _fill_timelines(op.get_bind())
+    _fill_json(op.get_bind())
 
 
 def _fill_timelines(run: sa.Connection) -> None:
@@ -180,8 +173,8 @@ def _fill_timelines(run: sa.Connection) -> None:
     run.execute(sa.update(events).where(mine, events.c.action != "case.similar").values(case_id=case_id))
     for kind in ("diagnose:", "explain:"):
         case_id = sa.func.substr(events.c.object_id, len(kind) + 1, 36)
-        dead = (events.c.action == "job.dead_lettered") & events.c.object_id.startswith(kind)
-        run.execute(sa.update(events).where(dead).values(case_id=case_id))
+        told = events.c.action.in_(("job.dead_lettered", "job.retried")) & events.c.object_id.startswith(kind)
+        run.execute(sa.update(events).where(told).values(case_id=case_id))
 
 
 def _fill_json(run: sa.Connection) -> None:
@@ -190,16 +183,8 @@ def _fill_json(run: sa.Connection) -> None:
         unknown = dict.fromkeys(("issuer", "birth_date", "sex", "name"))
         patient = {"source": "request", "patient_id": patient_id, **unknown, "removed": False}
         run.execute(sa.update(cases).where(cases.c.id == case_id).values(patient=patient))
-    labs = sa.table(
-        "labs",
-        sa.column("case_id"),
-        sa.column("position"),
-        sa.column("name"),
-        sa.column("value"),
-        sa.column("unit"),
-        sa.column("collected_at", Moment),
-        sa.column("original", sa.JSON),
-    )
+    told = (sa.column(name) for name in ("case_id", "position", "name", "value", "unit"))
+    labs = sa.table("labs", *told, sa.column("collected_at", Moment), sa.column("original", sa.JSON))
     for row in run.execute(sa.select(labs)).all():
         mine = (labs.c.case_id == row.case_id) & (labs.c.position == row.position)
         run.execute(sa.update(labs).where(mine).values(original=_sent(row)))
@@ -211,14 +196,11 @@ def _fill_json(run: sa.Connection) -> None:
         run.execute(sa.update(keys).where(mine).values(headers={"Location": f"/v1/cases/{row.case_id}"}))
 
 
-def _sent(lab: sa.Row[Any]) -> dict[str, str]:
+def _sent(lab: sa.Row[Any]) -> dict[str, Any]:
     """A value as the door keeps it from now on, without what was left out: sent again, it is the same value."""
-    told = {"name": lab.name, "value": lab.value, "unit": lab.unit, "collected_at": _told(lab.collected_at)}
+    collected = lab.collected_at and lab.collected_at.isoformat().replace("+00:00", "Z")
+    told = {"name": lab.name, "value": lab.value, "unit": lab.unit, "collected_at": collected}
     return {name: value for name, value in told.items() if value}
-
-
-def _told(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 def _tighten() -> None:
@@ -254,26 +236,64 @@ def _tighten() -> None:
                     changed.alter_column(column().name, existing_type=column().type, server_default=None)
 
 
+_ADDED_SINCE = {
+    # What 0002 took is known by the same hash as what it holds; of what is taken since, the two are made differently.
+    "cases taken": "FROM cases JOIN case_versions ON case_id = id AND case_versions.version = 1 "
+    "WHERE case_versions.inputs_hash <> created_hash",
+    "versions added to cases": "FROM case_versions WHERE version > 1",
+    "cases that wait to be quiet": "FROM due",
+    "reviews": "FROM reviews",
+    "results that say what they change": "FROM results WHERE CAST(changes AS TEXT) <> '{}'",
+}
+
+
 def downgrade() -> None:
-    """The tables of before. What they have no room for is lost: notes but the first of a case, reviews, versions."""
-    run = op.get_bind()
-    op.add_column("cases", sa.Column("note", sa.Text(), nullable=True))
-    op.add_column("cases", sa.Column("note_acquired_at", Moment, nullable=True))
-    for name, source in (("note", "text"), ("note_acquired_at", "acquired_at")):
+    """The tables of before, as they were: for who upgraded, looked, and wants to go back. Refused once anything came
+    that they have no room for: a case taken or added to, a review, a result that supersedes another.
+
+    What is lost, since it says nothing of a case: workers' signs of life, request ids of jobs, and the answers to keys
+    of posts that had no effect, which have none either when they are repeated. What was said of a lab is judged anew by
+    its times; codes about units, which hang on the model, are not told again."""
+    refuse_losses(op.get_bind(), _ADDED_SINCE)
+    for name, kind, source in (("note", sa.Text, "text"), ("note_acquired_at", Moment, "acquired_at")):
+        op.add_column("cases", sa.Column(name, kind, nullable=True))
         first = f"SELECT {source} FROM notes WHERE notes.case_id = cases.id AND position = 0"  # noqa: S608
-        run.execute(sa.text(f"UPDATE cases SET {name} = ({first})"))  # noqa: S608
-    run.execute(sa.text("UPDATE cases SET inputs_hash = created_hash"))
+        op.execute(f"UPDATE cases SET {name} = ({first})")  # noqa: S608
     for name, size in (("outcome", 16), ("code", 64)):
         op.add_column("labs", sa.Column(name, sa.String(size), nullable=False, server_default=""))
-    run.execute(sa.text("UPDATE labs SET outcome = 'accepted'"))
-    run.execute(sa.text("DELETE FROM labs WHERE value IS NULL"))
-    run.execute(sa.text("DELETE FROM idempotency_keys"))
+    _judge_labs()
+    op.execute("DELETE FROM idempotency_keys WHERE fingerprint <> ''")
     op.add_column("idempotency_keys", sa.Column("case_id", sa.String(36), nullable=False, server_default=""))
-    op.drop_index("ix_images_sop_uid", table_name="images")
-    op.drop_index("ix_cases_reference", table_name="cases")
-    op.drop_index("ix_events_case_id", table_name="events")
-    op.drop_index("ix_flags_case_id", table_name="flags")
-    op.drop_index("ix_results_supersedes", table_name="results")
+    _name_cases()
+    _drop()
+
+
+def _judge_labs() -> None:
+    """The two verdicts that kept a value from the model."""
+    asked = "SELECT index_time FROM cases WHERE cases.id = labs.case_id"
+    later = (
+        "SELECT 1 FROM labs AS other WHERE other.case_id = labs.case_id AND other.name = labs.name AND other.code = '' "
+        "AND other.collected_at IS NOT NULL AND (labs.collected_at IS NULL OR other.collected_at > labs.collected_at)"
+    )
+    for verdict, condition in (
+        ("outcome = 'accepted'", "code = ''"),
+        ("outcome = 'quarantined', code = 'after_index_time'", f"collected_at > ({asked})"),
+        ("code = 'superseded'", f"code = '' AND EXISTS ({later})"),
+    ):
+        op.execute(f"UPDATE labs SET {verdict} WHERE {condition}")  # noqa: S608
+
+
+def _name_cases() -> None:
+    """The case that each kept key is of, from its Location."""
+    start = len('{"Location": "/v1/cases/') + 1
+    case_id = f"substr(CAST(headers AS TEXT), {start}, 36)"
+    op.execute(f"UPDATE idempotency_keys SET case_id = {case_id}")  # noqa: S608
+
+
+def _drop() -> None:
+    """Takes away what was added, and puts back what was tightened."""
+    for name in ("images_sop_uid", "cases_reference", "events_case_id", "flags_case_id", "results_supersedes"):
+        op.drop_index(f"ix_{name}")
     with op.batch_alter_table("images") as images:
         images.drop_constraint("fk_images_sop_uid", type_="foreignkey")
     with op.batch_alter_table("cases") as cases:
@@ -288,7 +308,7 @@ def downgrade() -> None:
         keys.create_foreign_key("fk_idempotency_keys_case_id", "cases", ["case_id"], ["id"])
     for table in ("reviews", "reconciliations", "notes", "due", "case_versions", "instances"):
         op.drop_table(table)
-    run.execute(sa.text("DELETE FROM workers"))
+    op.execute("DELETE FROM workers")
     for table, columns in _ADDED.items():
         with op.batch_alter_table(table) as changed:
             if table == "results":

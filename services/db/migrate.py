@@ -27,6 +27,21 @@ def migrate(database: Database) -> None:
         command.upgrade(alembic_config(database.url), "head")
 
 
+def take_back(database: Database, revision: str) -> None:
+    """Undoes the migrations after an earlier revision, all or none of them. Raises ConfigError where anything would be
+    lost by it, or if there is no such earlier revision."""
+    with one_at_a_time(database):
+        _check_known(database)
+        found = _revision(database)
+        earlier = [one.revision for one in _script(database).iterate_revisions(found, "base")][1:]
+        if revision not in earlier:
+            told = ", ".join(sorted(earlier)) or "none"
+            raise ConfigError(
+                f"{revision} is not earlier than {found}", where=database.place, mend=f"give one of: {told}"
+            )
+        command.downgrade(alembic_config(database.url), revision)
+
+
 def is_new(database: Database) -> bool:
     """Whether the database has none of our tables yet."""
     return _revision(database) is None

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from clinimm.errors import ConfigError
 from services.db import Database, is_away
-from services.db.migrate import check_version, is_new, migrate
+from services.db.migrate import check_version, is_new, migrate, take_back
 from services.jobs import queue
 
 
@@ -19,6 +19,14 @@ def prepared(url: str) -> Database:
     with _reached(database):
         migrate(database)
         queue.migrate(database)
+    return database
+
+
+def taken_back(url: str, revision: str) -> Database:
+    """A connection, once every migration after a revision was undone. Raises ConfigError."""
+    database = Database(url)
+    with _reached(database):
+        take_back(database, revision)
     return database
 
 
