@@ -19,8 +19,7 @@ from clinimm.types import Case
 from services.blobs import Blobs, DamagedBlob
 from services.cases import load
 from services.cases import store as cases
-from services.cases.content import FILE_MISSING, settled
-from services.cases.losses import FILE_RETURNED
+from services.cases.content import FILE_MISSING, FILE_RETURNED, settled
 from services.cases.stored import StoredCase, at_version
 from services.db import Database
 from services.jobs.engine import Job

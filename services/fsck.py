@@ -2,7 +2,8 @@
 what can be done about it.
 
 Nothing is thrown away: a file that no row names is moved to `lost+found`, from where the check after a later restore
-brings it back. An image whose file is gone is quarantined by a new version of its case, which is diagnosed without it.
+brings it back. An image whose file is gone is quarantined by a new version of its case, which is diagnosed without it,
+until somebody sends the film again.
 A worker that runs sweeps such files up: check before one is started."""
 
 import time
@@ -81,7 +82,8 @@ def repair(database: Database, blobs: Blobs, findings: Collection[Finding], fold
                 raise ConfigError("every file is gone", where=str(folder), mend="restore them, or check --data")
     for name in names.get(DAMAGED, set()) | names.get(UNNAMED, set()):
         blobs.lay_aside(name)
-    gone = {name for name in gone | names.get(DAMAGED, set()) if not blobs.bring_back(name)}
+    gone |= names.get(DAMAGED, set())
+    gone = {name for name in gone if not blobs.is_sound(name) and not blobs.bring_back(name)}  # it may have come since
     queue = Queue(database, limit=0)
     try:
         _Repair(database, queue, read_secret(folder)).all(gone, names)
@@ -129,11 +131,9 @@ class _Repair:
             return _concerned(session, ReportRow.result_id, names, ReportRow.record_sha256, ReportRow.page_sha256)
 
     def _mark_instances(self, names: Collection[str], *, lost: bool) -> None:
-        mark = {LOST: True} if lost else {}
         with self.database.write() as session:
-            for uid in sorted(_concerned(session, InstanceRow.sop_uid, names, InstanceRow.sha256)):
-                row = session.get_one(InstanceRow, uid)
-                row.facts = {name: fact for name, fact in row.facts.items() if name != LOST} | mark
+            concerned = _concerned(session, InstanceRow.sop_uid, names, InstanceRow.sha256)
+            store.mark_lost(session, concerned, lost=lost)
 
     def _explain_again(self, result_id: str) -> None:
         """A report that was lost is made anew; its row goes, so that the new one is kept."""

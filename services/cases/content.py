@@ -18,6 +18,7 @@ ACCEPTED, STORED, QUARANTINED, REJECTED = "accepted", "already_stored", "quarant
 KEPT = (ACCEPTED, STORED)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 FILE_MISSING = "file_missing"  # the code of an image that was kept, and whose file is no longer there
+FILE_RETURNED = "file_returned"  # why there is a version that has its file again
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from clinimm.types import Modality
 from services.cases import hold
 from services.cases.arrivals import Arrivals, Arrived, choose_modality
-from services.cases.content import STORED, image_key, inputs_hash, lab_key, note_key
+from services.cases.content import FILE_MISSING, FILE_RETURNED, STORED, image_key, inputs_hash, lab_key, note_key
 from services.cases.stored import Instance, StoredCase, StoredImage, StoredLab, StoredNote
 from services.errors import Conflict, Issue, Refused
 
@@ -19,11 +19,12 @@ IMAGES, NOTES, LABS = "images", "notes", "labs"
 @dataclass(frozen=True)
 class Growth:
     """The case as it becomes; `parts` names what the request brought, in its order, each with whether it was there
-    already. `cause` is empty where nothing is new."""
+    already. `cause` is empty where nothing is new. `returned` are the instances whose lost files came again."""
 
     case: StoredCase
     parts: tuple[tuple[str, bool], ...]
     cause: str
+    returned: tuple[str, ...]
 
 
 def grown(
@@ -35,16 +36,22 @@ def grown(
     check_conflicts(arrivals.images, known)
     version = case.version + 1
     referred = _referred(arrivals, known, modalities)
-    images, image_parts = _joined(case.images, [*(one.image for one in arrivals.images), *referred], image_key, version)
+    there, returned = _returned(case.images, arrivals.images)
+    images, image_parts = _joined(there, [*(one.image for one in arrivals.images), *referred], image_key, version)
     notes, note_parts = _joined(case.notes, arrivals.notes, note_key, version)
     labs, lab_parts = _joined(case.labs, arrivals.labs, lab_key, version)
     parts = {NOTES: note_parts, LABS: lab_parts, IMAGES: image_parts}
     named = tuple((f"{kind}/{position}", not new) for kind, found in parts.items() for position, new in found)
     fresh = [part for part, repeated in named if not repeated]
     after = replace(case, version=version, images=_known_marked(images, known, version), notes=notes, labs=labs)
-    cause = "" if not fresh and case.version else _cause(case, after, fresh, modalities)
+    cause = ",".join(filter(None, [*returned, _cause(case, after, fresh)]))[:200]
     settled = hashed(after, secret) if cause else case
-    return Growth(settled, named, cause)
+    return Growth(settled, named, cause, tuple(sorted(_came_again(arrivals, known))))
+
+
+def _came_again(arrivals: Arrivals, known: Mapping[str, Instance]) -> set[str]:
+    came = {one.image.instance.sop_uid for one in arrivals.images if one.image.instance is not None}
+    return {uid for uid in came if uid in known and known[uid].lost}
 
 
 def hashed(case: StoredCase, secret: bytes) -> StoredCase:
@@ -66,6 +73,20 @@ def _joined(
             joined.append(replace(part, position=len(joined), version=version))
         found.append((positions[name], new))
     return tuple(joined), found
+
+
+def _returned(
+    there: Sequence[StoredImage], arriving: Sequence[Arrived]
+) -> tuple[tuple[StoredImage, ...], Sequence[str]]:
+    """The images that were there, of which those whose file was lost and now came again are as it is; and words for
+    them."""
+    came = {image_key(one.image): one.image for one in arriving if one.image.sha256 is not None}
+    back = {i.position: came[image_key(i)] for i in there if i.code == FILE_MISSING and image_key(i) in came}
+    images = tuple(
+        replace(image, outcome=again.outcome, code=again.code) if (again := back.get(image.position)) else image
+        for image in there
+    )
+    return images, sorted({f"{FILE_RETURNED}:{image.modality or 'image'}" for image in back.values()})
 
 
 def _referred(
@@ -123,15 +144,16 @@ def _known_marked(
     )
 
 
-def _cause(before: StoredCase, after: StoredCase, fresh: Sequence[str], modalities: Sequence[Modality]) -> str:
-    """Why there is this version: `created`, or by the modality or kind of input what was added or taken back."""
+def _cause(before: StoredCase, after: StoredCase, fresh: Sequence[str]) -> str:
+    """Why there is this version: `created`, or by the modality or kind of input what was added or taken back; "" where
+    nothing was."""
     if not before.version:
         return "created"
     words: dict[str, None] = {}
     for part in fresh:
         kind, _, position = part.partition("/")
         words[_word(kind, getattr(after, kind)[int(position)], before)] = None
-    return ",".join(words)[:200]
+    return ",".join(words)
 
 
 def _word(kind: str, part: StoredImage | StoredNote | StoredLab, before: StoredCase) -> str:

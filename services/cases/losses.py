@@ -7,10 +7,8 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from services.cases import growth, store, versions
-from services.cases.content import ACCEPTED, FILE_MISSING, QUARANTINED
+from services.cases.content import ACCEPTED, FILE_MISSING, FILE_RETURNED, QUARANTINED
 from services.cases.stored import StoredImage
-
-FILE_RETURNED = "file_returned"
 
 
 def lose(session: Session, case_id: str, names: Collection[str], client: str, secret: bytes) -> None:
@@ -34,7 +32,6 @@ def _change(
     concerned = [i for i in before.images if concerns(i) and (i.code == FILE_MISSING) != lost]
     if not concerned:
         return
-    store.judge_images(session, case_id, [image.position for image in concerned], outcome, code)
     images = [replace(i, outcome=outcome, code=code) if i in concerned else i for i in before.images]
     after = growth.hashed(replace(before, version=before.version + 1, images=tuple(images)), secret)
     named = sorted({f"{cause}:{image.modality or 'image'}" for image in concerned})

@@ -131,6 +131,7 @@ class Cases:
     def _grow(self, session: Session, before: StoredCase, arrivals: Arrivals, asked: Asked) -> Answer:
         grown = self._grown(session, before, arrivals)
         after = grown.case
+        store.mark_lost(session, grown.returned, lost=False)
         if grown.cause:
             if not before.held:
                 self.queue.check_room(session)

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from services.cases.stored import Instance, Line, StoredAct, StoredCase, StoredImage, StoredLab, StoredNote
+from services.cases.stored import LOST, Instance, Line, StoredAct, StoredCase, StoredImage, StoredLab, StoredNote
 from services.db import now
 from services.tables import (
     CaseRow,
@@ -46,15 +46,23 @@ def grow(session: Session, case: StoredCase, cause: str, client: str) -> None:
     session.flush()
 
 
-def judge_images(session: Session, case_id: str, positions: Collection[int], outcome: str, code: str) -> None:
+def judge_images(session: Session, case_id: str, images: Iterable[StoredImage]) -> None:
     """Says anew what became of some images of a case."""
-    concerned = sa.and_(ImageRow.case_id == case_id, ImageRow.position.in_(positions))
-    session.execute(
-        sa.update(ImageRow)
-        .where(concerned)
-        .values(outcome=outcome, code=code)
-        .execution_options(synchronize_session=False)
-    )
+    for image in images:
+        session.execute(
+            sa.update(ImageRow)
+            .where(ImageRow.case_id == case_id, ImageRow.position == image.position)
+            .values(outcome=image.outcome, code=image.code)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def mark_lost(session: Session, sop_uids: Collection[str], *, lost: bool) -> None:
+    """Notes of instances that their files are gone, or that they are there again."""
+    for uid in sorted(sop_uids):
+        row = session.get_one(InstanceRow, uid)
+        row.facts = {name: fact for name, fact in row.facts.items() if name != LOST} | ({LOST: True} if lost else {})
+    session.flush()
 
 
 def get(session: Session, case_id: str, *, lock: bool = False) -> StoredCase | None:

@@ -11,6 +11,9 @@ CREATED, ADDED = "case.created", "case.added"
 
 def keep(session: Session, before: StoredCase, after: StoredCase, cause: str, client: str, secret: bytes) -> None:
     """In the caller's transaction. What is owed for it is the caller's to say."""
+    known = {image.position: image for image in before.images}
+    judged_anew = [image for image in after.images if image != known.get(image.position, image)]
+    store.judge_images(session, after.id, judged_anew)
     store.grow(session, after, cause, client)
     facts = {"version": after.version, "inputs_hash": after.inputs_hash, "cause": cause, "parts": _new_parts(after)}
     audit.record(session, client, ADDED if before.version else CREATED, after.id, of_case=after.id, **facts)

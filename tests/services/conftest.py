@@ -27,7 +27,7 @@ FILLED = sa.text(
 # Run on both databases; the second time with the slow ones, since the code under test is the same.
 LONG = {
     *("test_late_inputs.py", "test_fsck.py", "test_jobs.py", "test_outages.py", "test_similar.py"),
-    *("test_results_store.py", "test_service_posting.py"),
+    *("test_results_store.py", "test_service_posting.py", "test_restore_drill.py"),
 }
 
 

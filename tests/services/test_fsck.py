@@ -1,14 +1,15 @@
 """What a restore of database and files from different instants leaves is found, told by id, and mended."""
 
-import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 from service_answers import content, record
-from service_processes import new_database, running_api
+from service_processes import running_api
 from service_requests import case, film, post
 from typer.testing import CliRunner
 
@@ -25,7 +26,7 @@ from services.reports import service as reports
 from services.reports.store import StoredReport
 from services.results import service as results
 from services.settings import Settings
-from services.tables import DueRow, EventRow, JobRow, ReportRow, ResultRow
+from services.tables import DueRow, JobRow, ReportRow, ResultRow
 
 CANARY = "CANARY"  # the films of the tests are of this name
 
@@ -129,6 +130,80 @@ def test_film_that_comes_back_is_used_again(api: httpx.Client, database: Databas
     assert after["parts"] == before["parts"]
 
 
+def sent_again(api: httpx.Client, case_id: str, seed: int, inputs: bytes = b"{}") -> dict[str, Any]:
+    parts = [
+        ("inputs", (None, inputs, "application/json")),
+        ("image", ("f.dcm", film(seed), "application/dicom")),
+    ]
+    answer = api.post(f"/v1/cases/{case_id}/inputs", files=parts, headers={"Idempotency-Key": uuid.uuid4().hex})
+    assert answer.status_code in (200, 202), answer.text
+    return dict(answer.json())
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")], ids=["gone", "changed"])
+def test_film_sent_again_gives_the_file_back_without_a_new_version(
+    damage: Callable[[Path], object], api: httpx.Client, database: Database, blobs: Blobs
+) -> None:
+    case_id = posted(api, "a", 1, 2)
+    before = api.get(f"/v1/cases/{case_id}").json()
+    damage(blobs.path(file_of(api, case_id)))
+    assert sent_again(api, case_id, 1)["version"] == 1
+    assert blobs.read(file_of(api, case_id)) == film(1)
+    assert found(database, blobs, deep=True) == []
+    assert api.get(f"/v1/cases/{case_id}").json() == before
+
+
+def test_film_sent_again_after_a_repair_is_used_again(api: httpx.Client, database: Database, blobs: Blobs) -> None:
+    first, second = posted(api, "a", 1, 2), posted(api, "b", 1)
+    before = api.get(f"/v1/cases/{first}").json()
+    blobs.path(file_of(api, first)).unlink()
+    mended(database, blobs)
+    told = sent_again(api, first, 1)
+    after = api.get(f"/v1/cases/{first}").json()
+    assert (told["version"], after["version"], after["inputs_hash"]) == (3, 3, before["inputs_hash"])
+    assert after["parts"] == before["parts"]
+    with database.read() as session:
+        assert store.causes(session, first, 2) == ["file_returned:cxr"]
+        assert store.waiting(session, [first]) == {first: 3}
+    uid = after["parts"][-2]["sop_instance_uid"]
+    assert post(api, case("c", images=[{"sop_instance_uid": uid}])).status_code == 202
+    assert mended(database, blobs) == ["file_returned"]  # of the other case, to which nobody sent it
+    assert api.get(f"/v1/cases/{second}").json()["version"] == 3
+
+
+def test_film_that_comes_with_more_is_told_of_first(api: httpx.Client, database: Database, blobs: Blobs) -> None:
+    case_id = posted(api, "a", 1, 2)
+    blobs.path(file_of(api, case_id)).unlink()
+    mended(database, blobs)
+    labs = b'{"labs": [{"name": "crp", "value": 7, "unit": "mg/L", "collected_at": "2026-01-17T07:00:00Z"}]}'
+    assert sent_again(api, case_id, 1, labs)["version"] == 3
+    with database.read() as session:
+        assert store.causes(session, case_id, 2) == ["file_returned:cxr,labs_added"]
+
+
+def test_case_posted_again_has_its_film_again(api: httpx.Client, database: Database, blobs: Blobs) -> None:
+    case_id = posted(api, "a", 1, 2)
+    blobs.path(file_of(api, case_id)).unlink()
+    mended(database, blobs)
+    assert posted(api, "a", 1, 2) == case_id
+    assert api.get(f"/v1/cases/{case_id}").json()["version"] == 3
+    assert found(database, blobs, deep=True) == []
+
+
+def test_film_that_was_lost_can_be_referred_to_once_a_new_case_brings_it(
+    api: httpx.Client, database: Database, blobs: Blobs
+) -> None:
+    first = posted(api, "a", 1, 2)
+    blobs.path(file_of(api, first)).unlink()
+    mended(database, blobs)
+    second = posted(api, "b", 1)
+    shown = api.get(f"/v1/cases/{second}").json()
+    uid = shown["parts"][-1]["sop_instance_uid"]
+    assert post(api, case("c", images=[{"sop_instance_uid": uid}])).status_code == 202
+    assert mended(database, blobs) == ["file_returned"]
+    assert api.get(f"/v1/cases/{second}").json() == shown
+
+
 def test_changed_bytes_are_found_by_reading_them(api: httpx.Client, database: Database, blobs: Blobs) -> None:
     case_id = posted(api, "a", 1, 2)
     name = file_of(api, case_id)
@@ -151,32 +226,6 @@ def test_lost_report_is_made_anew(api: httpx.Client, database: Database, blobs: 
         [job] = session.scalars(sa.select(JobRow).where(JobRow.kind == "explain"))
         assert (job.subject, job.state) == (result_id, state.QUEUED)
     assert [one.kind for one in found(database, blobs)] == ["file_unnamed"]  # the record, which is made again
-
-
-def copied(url: str, folder: Path) -> str:
-    """A backup of a database, to go on with: its URL."""
-    place = sa.make_url(url)
-    if place.get_backend_name() == "sqlite":
-        shutil.copy(str(place.database), folder / "backup.db")
-        return f"sqlite:///{folder / 'backup.db'}"
-    return new_database(url, f"backup_{folder.name[-12:]}", str(place.database))
-
-
-def test_database_of_yesterday_beside_files_of_today_and_back(settings: Settings, blobs: Blobs, tmp_path: Path) -> None:
-    with running_api(settings) as api:
-        posted(api, "yesterday", 1)
-    older = copied(settings.url, tmp_path)
-    with running_api(settings) as api:
-        late = file_of(api, posted(api, "today", 2))
-    yesterday, today = Database(older), Database(settings.url)
-    assert mended(yesterday, blobs) == ["file_unnamed"]
-    assert not blobs.holds(late)
-    assert mended(today, blobs, deep=True) == ["file_missing"]
-    assert blobs.read(late) == film(2)
-    with today.read() as session:
-        assert session.scalars(sa.select(EventRow.action)).all() == ["case.created"] * 2
-    for one in (yesterday, today):
-        one.close()
 
 
 def test_work_that_nobody_would_do_is_owed_again(api: httpx.Client, database: Database, blobs: Blobs) -> None:
