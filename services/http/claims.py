@@ -42,13 +42,14 @@ def _locked(path: Path) -> int | None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = _is(handle, path)
         except BlockingIOError:
             os.close(handle)
             return None
-        except OSError:
+        except BaseException:
             os.close(handle)
             raise
-        if _is(handle, path):
+        if is_ours:
             return handle
         os.close(handle)  # its last holder took the name away between our opening and our locking
 

@@ -1,15 +1,17 @@
-"""Every call of the disk and of the database may fail, one after the other: each ends in a clean refusal or in success,
-keeps a case whole or not at all, leaves nothing behind, and lets the same key succeed later."""
+"""Every call of the disk and of the database may fail, one after the other, at every door: each ends in a clean refusal
+or in success, keeps a case whole or as it was, leaves nothing behind, and lets the same key succeed later."""
 
 import errno
 import itertools
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
-from failing_disk import SHORT, Disk, failing_files, failing_statements
+from failing_database import failing_statements
+from failing_disk import LOST, SHORT, SLOW, Disk, Fault, failing_files
+from failing_doors import ADD, CREATE, DOORS, Door, assert_clean, kept
 from service_processes import running_api
 from service_requests import case, film, post
 
@@ -17,15 +19,18 @@ import services.app
 from services.blobs import Blobs, Sweeper
 from services.db import Database
 from services.settings import Settings
-from services.tables import CaseRow, EventRow, ImageRow, JobRow, LabRow, NoteRow, VersionRow
 
-FAULTS = [
-    pytest.param(errno.ENOSPC, id="ENOSPC"),
-    pytest.param(errno.EIO, id="EIO", marks=pytest.mark.slow),
-    pytest.param(errno.EINTR, id="EINTR", marks=pytest.mark.slow),
-]
-ROWS = (VersionRow, NoteRow, LabRow, ImageRow)
-Send = Callable[[httpx.Client, int, str], httpx.Response]
+ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EINTR": errno.EINTR, "slow": SLOW}
+QUICK = {"INSERT events", "COMMIT idempotency_keys"}
+
+
+def every(**faults: Fault) -> list[Any]:
+    """Every door with every fault, all of them slow."""
+    return [
+        pytest.param(one, fault, None, id=f"{one.name}-{name}", marks=pytest.mark.slow)
+        for one in DOORS
+        for name, fault in faults.items()
+    ]
 
 
 @pytest.fixture
@@ -44,8 +49,8 @@ def api_on_disk(settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch)
         yield client
 
 
-@pytest.fixture
-def api_on_statements(settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+@contextmanager
+def on_statements(settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
     """An API whose database lies on the disk."""
 
     def opened(url: str) -> Database:
@@ -59,28 +64,34 @@ def api_on_statements(settings: Settings, disk: Disk, monkeypatch: pytest.Monkey
         yield client
 
 
-def create(api: httpx.Client, number: int, key: str) -> httpx.Response:
-    return post(api, case(f"case-{number}"), [("image", film(number, size=256))], key=key)
-
-
-def swept(api: httpx.Client, settings: Settings, disk: Disk, fault: int | str, send: Send) -> set[str]:
-    """The kinds of call that failed: each call of one request in turn, until none is left to fail."""
+def swept(
+    api: httpx.Client, settings: Settings, disk: Disk, fault: Fault, door: Door, kinds: Collection[str] | None = None
+) -> set[str]:
+    """The kinds of call that failed: each call of one request in turn, of all kinds or of some, until none is left."""
+    send = door.prepare(api, 0)
     disk.heard.clear()
-    assert send(api, 0, "key-0").status_code == 202
+    assert send("key-0").status_code == door.status
     number, failed = 0, set[str]()
-    for kind in sorted(disk.heard):
+    for kind in sorted(set(disk.heard) if kinds is None else kinds):
         for at in itertools.count(1):
             number += 1
+            send = door.prepare(api, number)
+            before = kept(settings)
             disk.fail(kind, at, fault)
-            answer = send(api, number, f"key-{number}")
+            answer = send(f"key-{number}")
             disk.mend()
             but_for = kind if disk.fired else ""
-            assert_clean(answer)
-            assert_whole(settings, but_for=but_for)
-            again = send(api, number, f"key-{number}")
-            assert again.status_code == 202, (kind, at, again.text)
+            between = kept(settings, but_for)
+            if answer.status_code != door.status:
+                assert fault != SLOW
+                assert_clean(answer)
+                assert between == before or fault == LOST, (kind, at)
+            again = send(f"key-{number}")
+            assert again.status_code == door.status, (kind, at, again.text)
             assert again.status_code != answer.status_code or again.content == answer.content, (kind, at)
-            assert_whole(settings, cases=number + 2, but_for=but_for)
+            after = kept(settings, but_for)
+            assert after != before, (kind, at)
+            assert between in (before, after), (kind, at)
             Sweeper(Blobs(settings.data / "blobs"), lambda names: names, patience=0).turn()
             if not disk.fired:
                 break
@@ -88,47 +99,41 @@ def swept(api: httpx.Client, settings: Settings, disk: Disk, fault: int | str, s
     return failed
 
 
-def assert_clean(answer: httpx.Response) -> None:
-    """Taken, or refused in words that say nothing of what was sent."""
-    if answer.status_code == 202:
-        return
-    assert answer.status_code in (500, 503, 507), answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert not [word for word in ("p-1", "Canary", "Fever", "case-", "canary", "blobs") if word in answer.text]
-
-
-def assert_whole(settings: Settings, cases: int | None = None, but_for: str = "") -> None:
-    """Every case has all of its rows, its event, its job and its files, and nothing is left of what was refused but
-    for what could not be taken away."""
-    database, blobs = Database(settings.url), Blobs(settings.data / "blobs")
-    with database.read() as session:
-        ids = sorted(session.scalars(sa.select(CaseRow.id)))
-        for row in ROWS:
-            assert sorted(set(session.scalars(sa.select(row.case_id)))) == ids
-        created = session.scalars(sa.select(EventRow.object_id).where(EventRow.action == "case.created"))
-        assert sorted(created) == ids
-        assert sorted(session.scalars(sa.select(JobRow.subject))) == ids
-        names = set(session.scalars(sa.select(ImageRow.sha256)))
-    database.close()
-    for name in names:
-        blobs.read(str(name))
-    assert cases is None or len(ids) == cases
-    if but_for not in ("unlink", "flock"):
-        assert not os.listdir(blobs.incoming)
-        assert not os.listdir(settings.data / "keys")
-
-
-@pytest.mark.parametrize("fault", [*FAULTS, pytest.param(SHORT, id="short", marks=pytest.mark.slow)])
-def test_disk_may_fail_at_any_call_of_a_post(
-    api_on_disk: httpx.Client, settings: Settings, disk: Disk, fault: int | str
+@pytest.mark.parametrize(("door", "fault", "kinds"), [(CREATE, errno.ENOSPC, None), *every(short=SHORT, **ERRORS)])
+def test_disk_may_fail_at_any_call(
+    api_on_disk: httpx.Client, settings: Settings, disk: Disk, door: Door, fault: Fault, kinds: Collection[str] | None
 ) -> None:
-    fired = swept(api_on_disk, settings, disk, fault, create)
-    assert {"open", "write", "fsync", "replace", "flock", "unlink"} <= fired
+    fired = swept(api_on_disk, settings, disk, fault, door, kinds)
+    assert {"open", "flock", "unlink"} <= fired or door.name == "mark"
+    assert {"write", "fsync", "replace"} <= fired or door.name not in ("create", "add")
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_database_may_fail_at_any_statement_of_a_post(
-    api_on_statements: httpx.Client, settings: Settings, disk: Disk, fault: int
+@pytest.mark.parametrize(
+    ("door", "fault", "kinds"), [(CREATE, errno.ENOSPC, QUICK), (ADD, errno.EIO, QUICK), *every(**ERRORS)]
+)
+def test_sqlite_may_fail_at_any_statement(
+    settings: Settings,
+    disk: Disk,
+    monkeypatch: pytest.MonkeyPatch,
+    door: Door,
+    fault: Fault,
+    kinds: Collection[str] | None,
 ) -> None:
-    fired = swept(api_on_statements, settings, disk, fault, create)
-    assert {"SELECT", "INSERT", "COMMIT"} <= fired
+    with on_statements(settings, disk, monkeypatch) as api:
+        fired = swept(api, settings, disk, fault, door, kinds)
+    assert fired >= (kinds or {"SELECT cases", "INSERT events"})
+
+
+@pytest.mark.parametrize(("door", "fault", "kinds"), every(lost=LOST, **ERRORS))
+def test_postgresql_may_fail_at_any_statement(
+    settings: Settings,
+    emptied_postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    disk: Disk,
+    door: Door,
+    fault: Fault,
+    kinds: Collection[str] | None,
+) -> None:
+    there = settings.model_copy(update={"database_url": emptied_postgres_url})
+    with on_statements(there, disk, monkeypatch) as api:
+        assert swept(api, there, disk, fault, door, kinds) >= {"SELECT cases", "INSERT events"}
