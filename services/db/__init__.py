@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -19,6 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 T = TypeVar("T")
 
 PRAGMAS = ("journal_mode=WAL", "busy_timeout=30000", "foreign_keys=ON", "synchronous=FULL")
+
+UNUSABLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
 # EFBIG: over the size that a file may have, by its system or by a limit of the process.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -108,11 +111,19 @@ def _engine(url: str) -> sa.Engine:
     Path(str(sa.make_url(url).database)).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, **common)
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "handle_error", _give_up_sqlite)
     return engine
 
 
 def _json(value: object) -> str:
     return json.dumps(value, allow_nan=False)
+
+
+def _give_up_sqlite(context: ExceptionContext) -> None:
+    """A connection whose file could not be read or written is lost, as one to a server is: it is opened anew, and what
+    waits for a database that is away waits for this one, too."""
+    if getattr(context.original_exception, "sqlite_errorname", "").startswith(UNUSABLE):
+        context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -85,11 +85,15 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
     @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
     def run(subject: str) -> bool:
         outcome = compute(subject)
-        try:
-            return bool(conclude(subject, outcome))
-        except Exception as error:  # left to DBOS it would be an error of its own, and the job queued for ever
-            log.error("job cannot be concluded", extra={"job": str(DBOS.workflow_id)}, exc_info=error)
-            return bool(conclude(subject, {"failed": _code(error)}))
+        for trial in range(1, TRIES + 1):
+            try:
+                return bool(conclude(subject, outcome))
+            except Exception as error:  # left to DBOS it would be an error of its own, and the job queued for ever
+                log.error("job cannot be concluded", extra={"job": DBOS.workflow_id, "trial": trial}, exc_info=error)
+                failed = {"failed": _code(error)}
+            if trial < TRIES:
+                time.sleep(PAUSE_SECONDS * 2**trial)
+        return bool(conclude(subject, failed))
 
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:
@@ -128,8 +132,7 @@ def _conclude(job: Job, session: Session, job_id: str, subject: str, outcome: di
         if "outcome" in outcome:
             job.keep(session, subject, outcome["outcome"])
             state.finish(session, job_id)
-        else:
-            state.bury(session, job_id, outcome["failed"])
+        elif state.bury(session, job_id, outcome["failed"]):
             facts = {"of_case": state.case_of(subject), "reason": outcome["failed"]}
             audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, **facts)
             log.error("job dead-lettered", extra={"job": job_id, "reason": outcome["failed"]})

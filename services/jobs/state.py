@@ -32,12 +32,25 @@ def begin(session: Session, job_id: str) -> bool:
 
 
 def finish(session: Session, job_id: str) -> None:
-    _set(session, job_id, DONE, "")
+    session.execute(
+        sa.update(JobRow)
+        .where(JobRow.id == job_id)
+        .values(state=DONE, reason="")
+        .execution_options(synchronize_session=False)
+    )
 
 
-def bury(session: Session, job_id: str, reason: str) -> None:
-    """Dead-letters: it is not tried again, and its case says that it failed. `reason` is a code."""
-    _set(session, job_id, DEAD, reason)
+def bury(session: Session, job_id: str, reason: str) -> bool:
+    """Dead-letters a job that is queued: it is not tried again, and its case says that it failed. `reason` is a code.
+    False for one that is done all the same, as where the answer to its last commit was lost."""
+    buried = (
+        sa.update(JobRow)
+        .where(JobRow.id == job_id, JobRow.state == QUEUED)
+        .values(state=DEAD, reason=reason)
+        .returning(JobRow.id)
+        .execution_options(synchronize_session=False)
+    )
+    return session.scalar(buried) is not None
 
 
 def waiting(session: Session) -> int:
@@ -128,12 +141,3 @@ def case_of(subject: str) -> str:
 
 def _shown(row: JobRow) -> JobState:
     return JobState(**{name: getattr(row, name) for name in JobState.__dataclass_fields__})
-
-
-def _set(session: Session, job_id: str, state: str, reason: str) -> None:
-    session.execute(
-        sa.update(JobRow)
-        .where(JobRow.id == job_id)
-        .values(state=state, reason=reason)
-        .execution_options(synchronize_session=False)
-    )

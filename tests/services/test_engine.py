@@ -5,16 +5,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import pytest
 from service_requests import case, post
 from sqlalchemy.orm import Session
 
 from services.db import Database
-from services.jobs import state
+from services.jobs import engine, state
 from services.jobs.engine import Engine, Job
 from services.settings import Settings
 
 
-def test_job_that_cannot_be_concluded_is_dead_and_leaves_nothing(api: httpx.Client, settings: Settings) -> None:
+def test_job_that_cannot_be_concluded_is_dead_and_leaves_nothing(
+    api: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PAUSE_SECONDS", 0.01)
     case_id = post(api, case()).json()["id"]
     database = Database(settings.url)
 
@@ -22,14 +26,14 @@ def test_job_that_cannot_be_concluded_is_dead_and_leaves_nothing(api: httpx.Clie
         state.finish(session, f"diagnose:{subject}")
         raise ValueError("cannot be kept")
 
-    engine = Engine(database, "tester", poll_seconds=0.05)
-    engine.start([Job("diagnose", lambda subject: {}, keep)])
+    worker = Engine(database, "tester", poll_seconds=0.05)
+    worker.start([Job("diagnose", lambda subject: {}, keep)])
     try:
         deadline = time.monotonic() + 20
         while (found := api.get(f"/v1/cases/{case_id}/results").json())["state"] == "pending":
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
-        engine.stop(1)
+        worker.stop(1)
         database.close()
     assert (found["state"], found["reason"]) == ("failed", "ValueError")
