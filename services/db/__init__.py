@@ -17,10 +17,20 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from services.db.silence import Server
+
 T = TypeVar("T")
 
 PRAGMAS = ("journal_mode=WAL", "busy_timeout=30000", "foreign_keys=ON", "synchronous=FULL")
 
+# A connection that alone was lost on its way, as by a router that forgot it, is found out by the system.
+REACHABLE = {
+    "connect_timeout": 2,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 UNUSABLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 
 # EFBIG: over the size that a file may have, by its system or by a limit of the process.
@@ -107,7 +117,9 @@ def _engine(url: str) -> sa.Engine:
         "hide_parameters": True, "json_serializer": _json, "pool_size": 20, "max_overflow": 20, "pool_timeout": 1.5,
     }  # fmt: skip
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 2}, **common)
+        engine, server = sa.create_engine(url, pool_pre_ping=True, connect_args=REACHABLE, **common), Server()
+        event.listen(engine, "do_connect", lambda _dialect, _record, args, params: server.connect(*args, **params))
+        return engine
     Path(str(sa.make_url(url).database)).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, **common)
     event.listen(engine, "connect", _prepare_sqlite)
