@@ -7,12 +7,11 @@ A kind is the word and the table of a statement, and of a commit the last change
 import errno
 import re
 import sqlite3
-import time
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from failing_disk import LOST, SLOW, SLOW_SECONDS, Disk, Fault
+from failing_disk import LOST, Disk, Fault
 
 SQLITE_NAMES = {errno.ENOSPC: "SQLITE_FULL", errno.EIO: "SQLITE_IOERR", errno.EINTR: "SQLITE_INTERRUPT"}
 POSTGRESQL_STATES = {errno.ENOSPC: "53100", errno.EIO: "58030", errno.EINTR: "57014"}
@@ -31,8 +30,8 @@ def failing_statements(disk: Disk, engine: sa.Engine) -> None:
         fault = disk.due(kind)
         if fault == LOST:
             cursor.connection.close()  # what the driver then says of the statement is its own
-        elif fault is not None:
-            _happen(engine, fault)
+        disk.take_time(fault)
+        _raise(engine, fault)
 
     def commit(connection: Any) -> None:
         fault = disk.due(f"COMMIT {connection.info.pop('changed', '')}".strip())
@@ -40,8 +39,8 @@ def failing_statements(disk: Disk, engine: sa.Engine) -> None:
             real_commit(connection)
             connection.dbapi_connection.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
-        if fault is not None:
-            _happen(engine, fault)
+        disk.take_time(fault)
+        _raise(engine, fault)
         real_commit(connection)
 
     for name in ("do_execute", "do_executemany", "do_execute_no_params"):
@@ -54,12 +53,10 @@ def kind_of(statement: str) -> str:
     return f"{statement.split()[0].upper()} {table[1] if table else ''}".strip()
 
 
-def _happen(engine: sa.Engine, fault: Fault) -> None:
-    """Raises the fault in the words of the driver, or takes its time."""
-    if fault == SLOW:
-        time.sleep(SLOW_SECONDS)
+def _raise(engine: sa.Engine, fault: Fault | None) -> None:
+    """Says an error in the words of the driver."""
+    if not isinstance(fault, int):
         return
-    assert isinstance(fault, int)
     if engine.dialect.name == "postgresql":
         raise psycopg.errors.lookup(POSTGRESQL_STATES[fault])("it failed")
     told = sqlite3.OperationalError("disk I/O error")

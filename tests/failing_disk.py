@@ -21,28 +21,30 @@ import pytest
 
 SHORT = "short write"
 SLOW = "slow"
+STALLED = "stalled"  # until the disk is mended
 LOST = "lost"  # of a database: the connection is gone, and with a commit the answer to it
-SLOW_SECONDS = 0.2
+SLOW_SECONDS, STALLED_SECONDS = 0.2, 10.0
 GROWING = ("write", "fsync", "mkdir", "COMMIT", "INSERT")  # what needs room
 Fault = int | str
 
 
 class Disk:
-    """Sound until `fail` is called. `fired` says whether a call has failed since, `heard` how many there were of each
-    kind."""
+    """Sound until `fail` is called. `fired` says whether a call has failed since, `stalls` whether one is held up,
+    `heard` how many there were of each kind."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
-        self.fired, self.heard = False, Counter[str]()
+        self.fired, self.stalls, self.heard = False, False, Counter[str]()
         self._kind, self._left = "", 0
         self._fault: Fault = ""
-        self._lock = threading.Lock()
+        self._lock, self._mended = threading.Lock(), threading.Event()
 
     def fail(self, kind: str, at: int, fault: Fault) -> None:
         """The call number `at` of that kind from now on, from 1, fails: once, or, of a disk that is full, with every
         write and sync that follows until it is mended."""
         with self._lock:
             self.fired, self._kind, self._left, self._fault = False, kind, at, fault
+            self._mended.clear()
 
     def __repr__(self) -> str:
         return f"<{self._fault} at {self._kind}>"
@@ -50,6 +52,16 @@ class Disk:
     def mend(self) -> None:
         with self._lock:
             self._left = 0
+            self._mended.set()
+
+    def take_time(self, fault: Fault | None) -> None:
+        """As long as the fault says."""
+        if fault == SLOW:
+            time.sleep(SLOW_SECONDS)
+        if fault == STALLED:
+            self.stalls = True
+            self._mended.wait(STALLED_SECONDS)
+            self.stalls = False
 
     def due(self, kind: str) -> Fault | None:
         """Counts a call; its fault, if this is one that fails."""
@@ -66,8 +78,7 @@ class Disk:
         fault = self.due(kind)
         if isinstance(fault, int):
             raise OSError(fault, os.strerror(fault))
-        if fault == SLOW:
-            time.sleep(SLOW_SECONDS)
+        self.take_time(fault)
         return fault == SHORT
 
     def _fails(self, kind: str) -> bool:
@@ -136,7 +147,7 @@ def _opened(disk: Disk, real: Callable[..., Any]) -> Callable[..., Any]:
         if not disk.holds(file) or mode not in ("rb", "xb", "wb"):
             return real(file, mode, *more, **named)
         disk.called("open")
-        raw = _Raw(disk, file, mode, named.get("opener"))
+        raw = _Raw(disk, os.fspath(file), mode, named.get("opener"))
         return io.BufferedReader(raw) if mode == "rb" else io.BufferedWriter(raw)
 
     return opened

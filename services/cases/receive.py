@@ -13,6 +13,7 @@ from services.blobs import Blobs, Staged
 from services.errors import BadRequest, Issue, Refused, TooLarge
 from services.http.bodies import document_too_large, is_json, read_json
 from services.http.multipart import Part, check_plain, read
+from services.http.uploads import Uploads
 from services.settings import Limits
 
 TOUCH_SECONDS = 60.0
@@ -52,7 +53,9 @@ class Submission:
             image.staged.discard()
 
 
-async def receive(request: Request, blobs: Blobs, limits: Limits, part: str, *, needed: bool = True) -> Submission:
+async def receive(
+    request: Request, uploads: Uploads, blobs: Blobs, limits: Limits, part: str, *, needed: bool = True
+) -> Submission:
     """The submission, its JSON in the part named `part`, which may only be left out of multipart where it is not
     `needed`. Raises BadRequest, TooLarge, UnsupportedMedia or Refused."""
     if is_json(request):
@@ -61,12 +64,12 @@ async def receive(request: Request, blobs: Blobs, limits: Limits, part: str, *, 
     submission = Submission()
     door = _Door(submission, blobs, limits, part)
     try:
-        parts = await read(request, door.open, limits.request_bytes, door.keep_fresh)
+        parts = await read(request, door.open, limits.request_bytes, uploads.on_disk, door.keep_fresh)
         door.check()
         submission.document = _json(parts, part, needed=needed)
         submission.note = _note(parts, limits.note_chars)
     except BaseException:
-        submission.discard()
+        await uploads.on_disk(submission.discard)
         raise
     return submission
 

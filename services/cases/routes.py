@@ -1,6 +1,7 @@
 """/v1/cases"""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -16,6 +17,7 @@ from services.http.documented import headers, in_path, problem
 from services.http.ids import CaseId
 from services.http.keys import Key, Seen, claimed, reviewer, sent
 from services.http.responses import document, preferred
+from services.http.uploads import Uploads
 
 router = APIRouter(prefix="/v1/cases", tags=["cases"])
 
@@ -36,23 +38,26 @@ Room = Annotated[Cases, Depends(cases)]
 Body = Annotated[bytes, Depends(small_body)]
 
 
-async def case_submission(request: Request, room: Room) -> AsyncIterator[Submission]:
-    """The body, received on the event loop; what is not kept of it is gone when the request ends."""
-    async with request.app.state.uploads:
-        received = await receive(request, room.blobs, room.limits, "case")
+@asynccontextmanager
+async def _received(request: Request, room: Cases, part: str, *, needed: bool = True) -> AsyncIterator[Submission]:
+    """The body; what is not kept of it is gone when the request ends."""
+    uploads: Uploads = request.app.state.uploads
+    async with uploads:
+        submission = await receive(request, uploads, room.blobs, room.limits, part, needed=needed)
         try:
-            yield received
+            yield submission
         finally:
-            received.discard()
+            await uploads.on_disk(submission.discard)
+
+
+async def case_submission(request: Request, room: Room) -> AsyncIterator[Submission]:
+    async with _received(request, room, "case") as submission:
+        yield submission
 
 
 async def inputs_submission(request: Request, room: Room) -> AsyncIterator[Submission]:
-    async with request.app.state.uploads:
-        received = await receive(request, room.blobs, room.limits, "inputs", needed=False)
-        try:
-            yield received
-        finally:
-            received.discard()
+    async with _received(request, room, "inputs", needed=False) as submission:
+        yield submission
 
 
 @router.post(

@@ -4,7 +4,7 @@ Here as everywhere, a dependency that only looks is a coroutine: a plain functio
 than the look."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
@@ -48,7 +48,7 @@ Key = Annotated[str, Depends(idempotency_key)]
 Seen = Annotated[str | None, Depends(if_match)]
 
 
-async def claimed(request: Request, key: Key) -> AsyncIterator[None]:
+def claimed(request: Request, key: Key) -> Iterator[None]:
     """Holds the key against every other request with it. Raises Conflict `key_in_flight`."""
     with request.app.state.claims.held(request.state.client, key):
         yield

@@ -4,7 +4,7 @@ Starlette's own reader holds no limit on files, takes a body that stops before i
 something else without a word."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -98,21 +98,29 @@ _PLAIN = (b"binary", b"8bit", b"7bit", b"identity")
 
 
 async def read(
-    request: Request, open_part: Callable[[str], Part], limit: int, on_chunk: Callable[[], None] = lambda: None
+    request: Request,
+    open_part: Callable[[str], Part],
+    limit: int,
+    on_disk: Callable[[Callable[[bytes], None], bytes], Awaitable[None]],
+    on_chunk: Callable[[], None] = lambda: None,
 ) -> list[Part]:
-    """The parts of a body of at most `limit` bytes; `on_chunk` is called as they come. Raises BadRequest, TooLarge or
-    UnsupportedMedia."""
+    """The parts of a body of at most `limit` bytes, written by way of `on_disk`; `on_chunk` is called as they come.
+    Raises BadRequest, TooLarge or UnsupportedMedia."""
     reader = _Reader(open_part)
     boundary = _boundary(request)
     _check_size(int(request.headers.get("content-length", 0)), limit)
     received = 0
     try:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]
+
+        def take(chunk: bytes) -> None:
+            parser.write(chunk)
+            on_chunk()
+
         async for chunk in request.stream():
             received += len(chunk)
             _check_size(received, limit)
-            parser.write(chunk)
-            on_chunk()
+            await on_disk(take, chunk)
     except FormParserError as error:
         raise BadRequest("bad_multipart", "The body is not multipart/form-data.") from error
     if not reader.ended:

@@ -1,8 +1,16 @@
-"""How many requests may bring files at once: beyond it they are told to come again, instead of filling memory."""
+"""How many requests may bring files at once: beyond it they are told to come again, instead of filling memory. What
+they do to the disk is done on threads of their own, so that a disk that stalls holds up nobody else."""
 
+from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar, TypeVarTuple
+
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from services.errors import Unavailable
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Uploads:
@@ -10,6 +18,13 @@ class Uploads:
 
     def __init__(self, most: int) -> None:
         self.most, self.current = most, 0
+        self._threads = CapacityLimiter(most)
+
+    async def on_disk(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        """What `call` returns, which ends even if the request does not."""
+        with CancelScope(shield=True):
+            return await to_thread.run_sync(call, *args, limiter=self._threads)
+        raise AssertionError("unreachable")  # a scope may swallow; this one is not canceled
 
     async def __aenter__(self) -> None:
         """Raises Unavailable `busy`."""

@@ -3,15 +3,17 @@ or in success, keeps a case whole or as it was, leaves nothing behind, and lets 
 
 import errno
 import itertools
+import time
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 from failing_database import failing_statements
-from failing_disk import LOST, SHORT, SLOW, Disk, Fault, failing_files
-from failing_doors import ADD, CREATE, DOORS, Door, assert_clean, kept
+from failing_disk import LOST, SHORT, SLOW, STALLED, Disk, Fault, failing_files
+from failing_doors import ADD, CREATE, DOORS, Door, assert_clean, create, kept
 from service_processes import running_api
 from service_requests import case, film, post
 
@@ -137,3 +139,36 @@ def test_postgresql_may_fail_at_any_statement(
     there = settings.model_copy(update={"database_url": emptied_postgres_url})
     with on_statements(there, disk, monkeypatch) as api:
         assert swept(api, there, disk, fault, door, kinds) >= {"SELECT cases", "INSERT events"}
+
+
+@pytest.mark.parametrize("kind", ["open", "write", "fsync", "replace", "flock", "unlink", "stat"])
+def test_others_are_served_while_a_disk_stalls(api_on_disk: httpx.Client, disk: Disk, kind: str) -> None:
+    send = create(api_on_disk, 1)
+    with ThreadPoolExecutor(1) as pool:
+        disk.fail(kind, 1, STALLED)
+        stalled = pool.submit(send, "k")
+        while not disk.stalls:
+            time.sleep(0.005)
+        assert api_on_disk.get("/healthz").status_code == 200
+        assert api_on_disk.get("/v1/cases").status_code == 200
+        assert post(api_on_disk, case("other")).status_code == 202
+        assert disk.stalls
+        disk.mend()
+        assert stalled.result().status_code == 202
+
+
+@pytest.mark.parametrize("kind", ["SELECT cases", "INSERT events", "COMMIT idempotency_keys"])
+def test_others_read_while_a_database_stalls(
+    settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with on_statements(settings, disk, monkeypatch) as api, ThreadPoolExecutor(1) as pool:
+        send = create(api, 1)
+        disk.fail(kind, 1, STALLED)
+        stalled = pool.submit(send, "k")
+        while not disk.stalls:
+            time.sleep(0.005)
+        assert api.get("/healthz").status_code == 200
+        assert api.get("/v1/cases").status_code == 200
+        assert disk.stalls
+        disk.mend()
+        assert stalled.result().status_code == 202
