@@ -61,7 +61,9 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     settler = Settler(database, queue, predictor.digest, settings.pace)
-    _Housekeeping(database, blobs, queue, executors, settler, reads).until(stop, every=settings.heartbeat_seconds)
+    _Housekeeping(database, blobs, queue, executors, engine, settler, reads).until(
+        stop, every=settings.heartbeat_seconds
+    )
     log.info("worker stopping", extra={"worker": name})
     engine.stop(settings.drain_seconds)
     handed_back = executors.leave(queue.client)
@@ -74,13 +76,14 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
 
 @dataclass
 class _Housekeeping:
-    """What a worker does beside its work: say that it lives, rescue what the dead had begun, owe what has become quiet,
-    sweep up after crashes."""
+    """What a worker does beside its work: say that it lives, rescue what the dead had begun, recall what nobody is at,
+    owe what has become quiet, sweep up after crashes."""
 
     database: Database
     blobs: Blobs
     queue: Queue
     executors: Executors
+    engine: Engine
     settler: Settler
     reads: "Reads"
     swept: float = 0.0
@@ -99,9 +102,12 @@ class _Housekeeping:
     def turn(self) -> None:
         self.executors.beat({"reads": self.reads.counted()})
         rescued = self.executors.rescue(self.queue.client)
+        recalled = self.executors.recall(self.queue.client, self.engine.running)
         self.settler.turn()
         if rescued:
             log.warning("jobs rescued from dead workers", extra={"jobs": rescued})
+        if recalled:
+            log.warning("jobs recalled that nobody was at", extra={"jobs": recalled})
         if time.monotonic() - self.swept > SWEEP_SECONDS:
             self.swept = time.monotonic()
             log.info("swept", extra={"removed": self.sweeper.turn(), "renewed": self.renewed()})

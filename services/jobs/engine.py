@@ -35,10 +35,11 @@ class Job:
 
 
 class Engine:
-    """DBOS under the name `executor`: there is one in a process."""
+    """DBOS under the name `executor`: there is one in a process. `running` are the workflows that it is at."""
 
     def __init__(self, database: Database, executor: str, *, poll_seconds: float) -> None:
         self.database, self.executor, self.poll_seconds = database, executor, poll_seconds
+        self.running = set[str]()
 
     def start(self, jobs: list[Job]) -> None:
         serializer = DBOSPortableJSONSerializer()
@@ -60,7 +61,7 @@ class Engine:
             self.database.url, engine=self.database.engine, sessionmaker=self.database.sessions, serializer=serializer
         )
         for job in jobs:
-            _register(job, self.database, source)
+            _register(job, self.database, source, self.running)
         DBOS.launch()
         for job in jobs:
             DBOS.register_queue(job.kind, worker_concurrency=1, polling_interval_sec=self.poll_seconds)
@@ -70,7 +71,7 @@ class Engine:
         DBOS.destroy(workflow_completion_timeout_sec=drain_seconds)
 
 
-def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> None:
+def _register(job: Job, database: Database, source: SQLAlchemyDatasource, running: set[str]) -> None:
     """One workflow of two steps for a kind of job."""
 
     @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
@@ -82,9 +83,7 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
         _conclude(job, source.sql_session(), job_of(str(DBOS.workflow_id)), subject, outcome)
         return True
 
-    @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
-    def run(subject: str) -> bool:
-        outcome = compute(subject)
+    def conclude_or_bury(subject: str, outcome: dict[str, Any]) -> bool:
         for trial in range(1, TRIES + 1):
             try:
                 return bool(conclude(subject, outcome))
@@ -94,6 +93,15 @@ def _register(job: Job, database: Database, source: SQLAlchemyDatasource) -> Non
             if trial < TRIES:
                 time.sleep(PAUSE_SECONDS * 2**trial)
         return bool(conclude(subject, failed))
+
+    @DBOS.workflow(name=job.kind, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
+    def run(subject: str) -> bool:
+        workflow_id = str(DBOS.workflow_id)
+        running.add(workflow_id)
+        try:
+            return conclude_or_bury(subject, compute(subject))
+        finally:
+            running.discard(workflow_id)
 
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:

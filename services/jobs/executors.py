@@ -4,7 +4,7 @@ A worker counts its beats in a row. One whose count has not moved for a lease, b
 other, is dead; the first of the living by name puts its work back on the queue."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +45,7 @@ class Executors:
     def __init__(self, database: Database, name: str, model: str, *, lease_seconds: float) -> None:
         self.database, self.name, self.model = database, name, model
         self._beats, self._pulse = 0, Pulse(lease_seconds)
+        self._idle = Pulse(lease_seconds)
 
     def beat(self, metrics: Mapping[str, Any] | None = None) -> None:
         """Says that this worker lives, and what it has counted: also where another took it for dead meanwhile."""
@@ -62,6 +63,16 @@ class Executors:
             return []
         self._bury_others(alive)
         return give_back(client, spared=alive)
+
+    def recall(self, client: DBOSClient, running: Collection[str]) -> list[str]:
+        """The jobs put back on the queue that are this worker's and that it has not been at for a lease: as where a
+        connection was lost together with the answer to its taking them."""
+        begun = client.list_workflows(status="PENDING", executor_id=self.name, load_input=False, load_output=False)
+        idle = {job.workflow_id: job for job in begun if job.workflow_id not in running}
+        waiting = self._idle.alive(dict.fromkeys(idle, 0))
+        for name in idle.keys() - waiting:
+            client.resume_workflow(name, queue_name=idle[name].name)
+        return sorted(idle.keys() - waiting)
 
     def leave(self, client: DBOSClient) -> list[str]:
         """The jobs that this worker had begun and hands back, as it goes."""

@@ -26,6 +26,7 @@ from services.db import Database
 from services.diagnosis import Diagnosis
 from services.jobs import engine, letters, skew, state
 from services.jobs.engine import Engine, Job
+from services.jobs.executors import Executors
 from services.jobs.queue import KINDS, Queue
 from services.settings import Settings
 from services.similar.search import opened
@@ -68,6 +69,8 @@ class Ward:
     database: Database
     blobs: Blobs
     queue: Queue
+    worker: Engine
+    executors: Executors
     disk: Disk
     gate: Gate
     kinds: Sequence[str]
@@ -121,6 +124,7 @@ class Ward:
                 mended_at = time.monotonic() + FAULT_SECONDS
             if time.monotonic() > mended_at:
                 self.disk.mend()
+                self.executors.recall(self.queue.client, self.worker.running)
                 with self.database.write() as session:
                     skew.renew(session, self.database, self.queue)
         self.disk.mend()
@@ -147,11 +151,12 @@ def warded(
     predictor, explainer = (Predictor.load(settings.model, features=features) for _ in range(2))
     search = opened(own, settings.vectors, predictor.digest, predictor.config.fused_width)
     worker = Engine(own, "tests", poll_seconds=0.02)
+    executors = Executors(sound, "tests", predictor.digest, lease_seconds=2)
     jobs = Diagnosis(predictor, explainer, own, blobs, own_queue, search).jobs()
     with running_api(settings.model_copy(update={"reserve_bytes": 0})) as api:
         worker.start([gate.before(job) for job in jobs if job.kind in kinds])
         try:
-            yield Ward(api, sound, blobs, queue, disk, gate, kinds, images)
+            yield Ward(api, sound, blobs, queue, worker, executors, disk, gate, kinds, images)
         finally:
             gate.open()
             worker.stop(5)
