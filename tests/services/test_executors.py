@@ -68,6 +68,19 @@ def test_worker_that_leaves_hands_its_jobs_back(either_api: httpx.Client, databa
         assert session.scalars(sa.select(WorkerRow)).all() == []
 
 
+def test_worker_recalls_its_jobs_that_it_is_not_at(either_api: httpx.Client, database: Database) -> None:
+    for reference in ("at work", "unknown"):
+        post(either_api, case(reference))
+    queue = Queue(database, limit=10)
+    living = worker(database, "a")
+    begun_by(database, living.name)
+    at_work, unknown = [job.workflow_id for job in queue.client.list_workflows(status="PENDING")]
+    assert living.recall(queue.client, {at_work}) == []  # it may just be about to begin
+    time.sleep(LEASE * 1.2)
+    assert living.recall(queue.client, {at_work}) == [unknown]
+    assert [job.workflow_id for job in queue.client.list_workflows(status="ENQUEUED")] == [unknown]
+
+
 def test_job_and_case_come_and_go_together(either_api: httpx.Client, database: Database) -> None:
     queue = Queue(database, limit=10)
     case_id = post(either_api, case()).json()["id"]
