@@ -47,7 +47,8 @@ async def _received(request: Request, room: Cases, part: str, *, needed: bool = 
         try:
             yield submission
         finally:
-            await uploads.on_disk(submission.discard)
+            if submission.images:
+                await uploads.on_disk(submission.discard)
 
 
 async def case_submission(request: Request, room: Room) -> AsyncIterator[Submission]:

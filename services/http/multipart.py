@@ -14,6 +14,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.errors import BadRequest, TooLarge, UnsupportedMedia
 
+BATCH = 512 * 1024  # bytes that go to the disk at once: a thread costs more than those of a chunk
+
 
 class Sink(Protocol):
     def write(self, data: bytes) -> object: ...
@@ -117,10 +119,15 @@ async def read(
             parser.write(chunk)
             on_chunk()
 
+        batch = bytearray()
         async for chunk in request.stream():
             received += len(chunk)
             _check_size(received, limit)
-            await on_disk(take, chunk)
+            batch += chunk
+            if len(batch) >= BATCH:
+                await on_disk(take, bytes(batch))
+                batch.clear()
+        await on_disk(take, bytes(batch))
     except FormParserError as error:
         raise BadRequest("bad_multipart", "The body is not multipart/form-data.") from error
     if not reader.ended:
