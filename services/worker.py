@@ -19,6 +19,7 @@ from services.cases import store as cases
 from services.cases.owing import Settler
 from services.db import Database, is_away
 from services.diagnosis import Diagnosis
+from services.http.claims import Claims
 from services.jobs import skew
 from services.jobs.engine import Engine
 from services.jobs.executors import Executors
@@ -61,7 +62,8 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     settler = Settler(database, queue, predictor.digest, settings.pace)
-    _Housekeeping(database, blobs, queue, executors, engine, settler, reads).until(
+    claims = Claims(settings.data / "keys")
+    _Housekeeping(database, blobs, queue, executors, engine, settler, reads, claims).until(
         stop, every=settings.heartbeat_seconds
     )
     log.info("worker stopping", extra={"worker": name})
@@ -86,6 +88,7 @@ class _Housekeeping:
     engine: Engine
     settler: Settler
     reads: "Reads"
+    claims: Claims
     swept: float = 0.0
 
     def __post_init__(self) -> None:
@@ -110,7 +113,8 @@ class _Housekeeping:
             log.warning("jobs recalled that nobody was at", extra={"jobs": recalled})
         if time.monotonic() - self.swept > SWEEP_SECONDS:
             self.swept = time.monotonic()
-            log.info("swept", extra={"removed": self.sweeper.turn(), "renewed": self.renewed()})
+            gone = {"removed": self.sweeper.turn(), "keys": self.claims.sweep()}
+            log.info("swept", extra=gone | {"renewed": self.renewed()})
 
     def renewed(self) -> int:
         """How many queued jobs had no workflow, as where one could not write its end, and were given another."""

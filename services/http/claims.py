@@ -35,6 +35,22 @@ class Claims:
                 path.unlink(missing_ok=True)  # while it is locked, so that nobody waits on a name that is gone
             os.close(handle)
 
+    def sweep(self) -> int:
+        """Takes away the names that nobody holds: their holders were killed, and nobody asked again. Gives how many."""
+        return sum(map(_taken_away, list(self.folder.iterdir())))
+
+
+def _taken_away(path: Path) -> bool:
+    """Whether nobody held it."""
+    handle = _locked(path)
+    if handle is None:
+        return False
+    try:
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+    return True
+
 
 def _locked(path: Path) -> int | None:
     """The open file, locked and still the one of that name; None if another has it."""

@@ -15,6 +15,7 @@ from services.cases import store
 from services.cases.content import inputs_hash
 from services.cases.stored import StoredCase
 from services.db import Database
+from services.http.claims import Claims
 from services.jobs import state
 from services.reports import store as reports
 from services.tables import (
@@ -57,6 +58,7 @@ def check(url: str, data: Path, acknowledged: list[Acknowledged]) -> Findings:
         found.swept = Sweeper(
             blobs, lambda names: store.known(session, names) | reports.known(session, names), patience=0
         ).turn()
+        Claims(data / "keys").sweep()
         cases = {one: case for one in session.scalars(sa.select(CaseRow.id)) if (case := store.get(session, one))}
         found.cases = len(cases)
         found.lost += [fault for one in acknowledged for fault in _lost(one, cases.get(one.case_id), blobs)]
