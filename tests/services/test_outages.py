@@ -19,6 +19,7 @@ from service_requests import case, film, post, request_of
 
 from services.blobs import Blobs
 from services.db import Database
+from services.http.multipart import BATCH
 from services.reports import service as reports
 from services.reports.store import StoredReport
 from services.results import service as results
@@ -27,7 +28,7 @@ from services.settings import Settings
 THREADS = 45  # 40 that answer requests, and some of the test itself
 
 
-def until(reached: Callable[[], bool], seconds: float = 5) -> None:
+def until(reached: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -130,14 +131,14 @@ def test_caller_who_hangs_up_amid_an_upload_holds_nothing(
     either_api: httpx.Client, database: Database, tmp_path: Path
 ) -> None:
     address, incoming = (either_api.base_url.host, either_api.base_url.port), tmp_path / "blobs" / "incoming"
-    request = request_of(either_api, case(), [("image", film(size=400))])
+    request = request_of(either_api, case(), [("image", film(size=1000))])
     head = f"POST /v1/cases HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: {len(request.read())}\r\n"
     head += f"Content-Type: {request.headers['content-type']}\r\n\r\n"
     either_api.get("/v1/cases")
     files, connections = open_files(), connected(database)
     for _ in range(8):
         with socket.create_connection(address) as caller:
-            caller.sendall(head.encode() + request.read()[:100_000])
+            caller.sendall(head.encode() + request.read()[: BATCH + 100_000])
             until(lambda: any(incoming.iterdir()))
         until(lambda: not any(incoming.iterdir()))
     until(lambda: open_files() <= files)

@@ -14,6 +14,7 @@ from service_requests import case, film, post, request_of
 
 from services.blobs import Blobs
 from services.db import Database
+from services.http.multipart import BATCH
 from services.jobs import state
 from services.settings import Settings
 from services.tables import CaseRow, EventRow, ImageRow, JobRow, LabRow
@@ -161,18 +162,18 @@ def test_key_is_remembered_by_the_next_process(settings: Settings) -> None:
 
 
 def test_client_that_hangs_up_leaves_nothing(api: httpx.Client, settings: Settings) -> None:
-    request = request_of(api, case(), [("image", film(size=400))])
+    request = request_of(api, case(), [("image", film(size=1000))])
     head = f"POST /v1/cases HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: {len(request.read())}\r\n"
     head += f"Content-Type: {request.headers['content-type']}\r\n\r\n"
     with socket.create_connection((api.base_url.host, api.base_url.port)) as connection:
-        connection.sendall(head.encode() + request.read()[:100_000])
+        connection.sendall(head.encode() + request.read()[: BATCH + 100_000])
         incoming = settings.data / "blobs" / "incoming"
         _until(lambda: any(incoming.iterdir()))
     _until(lambda: not any(incoming.iterdir()))
     assert api.get("/v1/cases").json()["cases"] == []
 
 
-def _until(reached: Callable[[], bool], seconds: float = 5) -> None:
+def _until(reached: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
