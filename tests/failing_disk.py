@@ -9,6 +9,7 @@ import builtins
 import errno
 import fcntl
 import io
+import math
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ SLOW = "slow"
 STALLED = "stalled"  # until the disk is mended
 LOST = "lost"  # of a database: the connection is gone, and with a commit the answer to it
 SLOW_SECONDS, STALLED_SECONDS = 0.2, 10.0
+REST_SECONDS = 0.1
 GROWING = ("write", "fsync", "mkdir", "COMMIT", "INSERT")  # what needs room
 Fault = int | str
 
@@ -35,7 +37,7 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self.root = str(root)
         self.fired, self.stalls, self.heard = False, False, Counter[str]()
-        self._kind, self._left = "", 0
+        self._kind, self._left, self._last = "", 0, -math.inf
         self._fault: Fault = ""
         self._lock, self._mended = threading.Lock(), threading.Event()
 
@@ -54,9 +56,15 @@ class Disk:
             self._left = 0
             self._mended.set()
 
+    def rest(self) -> None:
+        """Waits until no call came for a moment: a request cleans up after it has answered."""
+        while time.monotonic() - self._last < REST_SECONDS:
+            time.sleep(0.01)
+
     def take_time(self, fault: Fault | None) -> None:
         """As long as the fault says."""
         if fault == SLOW:
+            self._last = time.monotonic() + SLOW_SECONDS
             time.sleep(SLOW_SECONDS)
         if fault == STALLED:
             self.stalls = True
@@ -67,6 +75,7 @@ class Disk:
         """Counts a call; its fault, if this is one that fails."""
         with self._lock:
             self.heard[kind] += 1
+            self._last = time.monotonic()
             if not self._left or not self._fails(kind):
                 return None
             self.fired = True

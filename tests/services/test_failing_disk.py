@@ -73,6 +73,7 @@ def swept(
     send = door.prepare(api, 0)
     disk.heard.clear()
     assert send("key-0").status_code == door.status
+    disk.rest()
     number, failed = 0, set[str]()
     for kind in sorted(set(disk.heard) if kinds is None else kinds):
         for at in itertools.count(1):
@@ -81,6 +82,8 @@ def swept(
             before = kept(settings)
             disk.fail(kind, at, fault)
             answer = send(f"key-{number}")
+            if not disk.fired or fault == SLOW:
+                disk.rest()
             disk.mend()
             but_for = kind if disk.fired else ""
             between = kept(settings, but_for)
