@@ -66,6 +66,14 @@ def test_what_is_denied_doubted_or_said_of_others_is_not_flagged(sex: Sex, note:
     assert contradictions(sex=sex, note=note) == ()
 
 
+@pytest.mark.parametrize(
+    "note",
+    ["Seen with her sister. She has fever. Her cough is worse.", "He coughs. She has fever, her cough is worse."],
+)
+def test_pronouns_tell_nothing_where_they_can_be_of_another(note: str) -> None:
+    assert contradictions(sex="M", note=note) == contradictions(sex="F", note=note) == ()
+
+
 def test_a_noun_outweighs_pronouns() -> None:
     assert contradictions(sex="F", note="Woman, 69 years old. He has fever. He does not report pain.") == ()
 
@@ -76,6 +84,21 @@ def test_a_noun_outweighs_pronouns() -> None:
 )
 def test_an_age_in_the_image_is_held_against_the_birth_date(age_years: float | None, flagged: bool) -> None:
     found = contradictions(birth_date=date(1950, 3, 1), image_acquired_at=AT, dicom_age_years=age_years)
+    assert found == ("age_contradicts_image",) * flagged
+
+
+@pytest.mark.parametrize(("age", "flagged"), [(0, True), (1, False), (6, False), (7, True)])
+def test_the_ends_of_the_tolerance_are_within_it(age: int, flagged: bool) -> None:
+    """Four years to the day: a full age may be two years under, and up to a year and two years over."""
+    born = date(2016, 6, 1)
+    expected = ("age_contradicts_image",) * flagged
+    assert contradictions(birth_date=born, image_acquired_at=AT, note=f"A {age}-year-old patient.") == expected
+    assert contradictions(birth_date=born, image_acquired_at=AT, dicom_age_years=age) == expected
+
+
+@pytest.mark.parametrize(("age", "flagged"), [(120, True), (121, False), (700, False)])
+def test_a_number_that_is_nobodys_age_is_none(age: int, flagged: bool) -> None:
+    found = contradictions(birth_date=date(1950, 3, 1), image_acquired_at=AT, note=f"A {age}-year-old patient.")
     assert found == ("age_contradicts_image",) * flagged
 
 
@@ -115,6 +138,8 @@ def test_an_age_in_the_note_may_be_that_of_any_of_the_times() -> None:
         ("HAND", "Lt 5th finger crushed."),
         ("BREAST", "Lump in left upper outer breast."),
         ("FOOT", "L foot pain."),
+        ("Upper Arm", "Left upper arm pain."),
+        ("KNEE", "Pain in the left knee, cough, no fever."),
     ],
 )
 def test_the_other_side_alone_is_flagged(part: str, note: str) -> None:
@@ -124,10 +149,20 @@ def test_the_other_side_alone_is_flagged(part: str, note: str) -> None:
     assert flags == {"R": ("laterality_contradicts_image",), "L": (), "B": (), None: ()}
 
 
+def test_either_side_of_note_and_image_can_be_the_other() -> None:
+    told = {"note": "Fell on the right knee.", "dicom_body_part": "KNEE"}
+    assert contradictions(**told, image_laterality=" l ") == ("laterality_contradicts_image",)
+    assert contradictions(**told, image_laterality="R") == ()
+
+
 @pytest.mark.parametrize(
     ("part", "note"),
     [
         ("CHEST", "Left knee pain; left lower lobe."),
+        ("KNEE", "Left knee pain. Walks with a stick on the RIGHT."),
+        ("KNEE", "Right knee pain. Leans on the LT side."),
+        ("KNEE", "Lt lower lobe crackles. Knee pain."),
+        ("KNEE", "Rt lower lobe crackles. Knee pain."),
         (None, "Left knee pain."),
         ("KNEE", "Left hip pain."),
         ("KNEE", "Knee pain."),
@@ -155,8 +190,10 @@ EAST = timezone(timedelta(hours=10))
     [
         (AT, AT + timedelta(hours=2), True),
         (AT, AT + timedelta(minutes=50), False),
+        (AT, AT + timedelta(hours=1), False),
         (AT, AT - timedelta(days=3), False),
         (MIDNIGHT, AT, False),  # a day without a time
+        (MIDNIGHT, MIDNIGHT + timedelta(hours=24, minutes=50), False),
         (MIDNIGHT, AT + timedelta(days=1), True),
         (AT.replace(tzinfo=UTC), AT.replace(tzinfo=EAST), False),
         (AT.replace(tzinfo=EAST), AT.replace(tzinfo=UTC), True),

@@ -157,6 +157,7 @@ def test_what_a_header_was_written_from_does_not_contradict_it(born: date, patie
         ("03/04/1950", None),
         ("04.13.1950", None),
         ("1 Foo 1950", None),
+        ("Foo 1, 1950", None),
         ("1850-03-01", None),
         ("1950-03-0101", None),
         ("195003011", None),

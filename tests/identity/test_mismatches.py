@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import jaxtyping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,22 +73,30 @@ def test_a_record_gives_the_identity_back(told: Identity) -> None:
     assert Identity.from_record(told.record()) == told
 
 
+@pytest.mark.parametrize("checked", [True, False], ids=("types checked", "as in production"))
 @pytest.mark.parametrize(
     "fault",
     [
         {"birth_date": "1950-13-77"},
         {"birth_date": 5},
+        {"source": 5},
         {"sex": "male"},
+        {"patient_id": 7},
+        {"issuer": 7},
         {"name": 7},
         {"removed": "perhaps"},
         {"extra": 1},
     ],
 )
-def test_a_bad_record_is_refused_without_an_echo(fault: dict[str, object]) -> None:
+def test_a_bad_record_is_refused_without_an_echo(
+    fault: dict[str, object], checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", not checked)
     with pytest.raises(InputError) as refused:
         Identity.from_record(Identity("request").record() | fault)
+    assert refused.value.code == "identity_invalid"
     assert not any(str(value) in str(refused.value) for value in fault.values() if isinstance(value, str))
-    assert refused.value.__suppress_context__
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None  # Python quotes what it cannot read
 
 
 def test_a_repr_shows_no_patient() -> None:
@@ -184,8 +193,9 @@ def test_a_source_that_changes_its_story_gets_another_key() -> None:
 
 def test_a_short_secret_and_a_strange_mismatch_are_refused() -> None:
     told = [Identity("a", sex="M"), Identity("b", sex="F")]
-    with pytest.raises(ConfigError):
-        key(mismatches(told)[0], told, b"short")
+    with pytest.raises(ConfigError, match="16 random bytes"):
+        key(mismatches(told)[0], told, b"fifteen bytes:1")
+    assert sole_key(told, b"just sixteen by.")
     with pytest.raises(ClinimmError):
         key(Mismatch("name", ("a", "b")), told, SECRET)
 
