@@ -7,7 +7,6 @@ meaning, though D-dimer differs twofold between them, and %{NGSP} is no percenta
 factor. A ratio of substances is a dimension too: HbA1c of 7.5 % is 58 mmol/mol, not 75. Other annotations mean
 nothing, as in UCUM."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,23 +51,6 @@ def parse(text: str) -> Unit:
     if tokens:
         raise _unknown()
     return unit if unit.dimension or "mol" not in text else unit * _base(("mol/mol", 1))
-
-
-def convert(value: float, source: Unit, target: Unit) -> float:
-    """`value`, given in `source`, in `target`: exact arithmetic, rounded once, infinite if too large for a float.
-
-    Raises InputError `unit_incompatible`."""
-    if source.dimension != target.dimension:
-        raise InputError(
-            "unit_incompatible", "the unit measures another quantity", mend="report it in a unit of its own"
-        )
-    if source == target:
-        return value
-    exact = (Fraction(value) * source.factor + source.offset - target.offset) / target.factor
-    try:
-        return float(exact)
-    except OverflowError:
-        return math.inf if exact > 0 else -math.inf
 
 
 def _base(*powers: tuple[str, int], factor: Fraction | int = 1) -> Unit:

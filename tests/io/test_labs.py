@@ -56,11 +56,13 @@ def test_units_convert_to_the_last_digit(value, unit, target, expected):
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.sampled_from(PAIRS), st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12))
 def test_every_pair_of_units_goes_there_and_back(pair, value):
-    source, target = (ucum.parse(unit) for unit in pair)
-    there = ucum.convert(value, source, target)
-    back = ucum.convert(there, target, source)
+    source, target = pair
+    there, _ = one(value, source, Analyte("x", target))
+    back, flags = one(there, target, Analyte("x", source))
     # Around a zero of their own, temperatures near it lose digits, as any difference does.
-    assert math.isclose(back, value, rel_tol=1e-9, abs_tol=1e-9 if source.offset != target.offset else 0)
+    near = ucum.parse(source).offset != ucum.parse(target).offset
+    assert math.isclose(back, value, rel_tol=1e-9, abs_tol=1e-9 if near else 0)
+    assert flags == ()
 
 
 @pytest.mark.parametrize("unit", ["mg/L", "10*9/L", "Cel", "mm[Hg]"])
@@ -163,6 +165,8 @@ def test_only_numbers_are_used(value):
 
 def test_a_conversion_out_of_range_is_refused():
     assert one(1e308, "Yg", Analyte("x", "yg"))[1] == ("not_a_number:x",)
+    assert one(1e308, "mg/dL", Analyte("crp", "mg/L"))[1] == ("not_a_number:crp",)
+    assert one(-1e308, "mg/dL", Analyte("crp", "mg/L"))[1] == ("not_a_number:crp",)
 
 
 def test_a_value_outside_its_limits_is_refused_and_one_on_them_used():
@@ -208,8 +212,15 @@ def test_the_order_of_measurements_does_not_matter(reported):
 
 
 def test_a_declared_unit_that_is_not_ucum_is_a_config_error():
-    with pytest.raises(ConfigError, match="crp in 'mg per liter'"):
-        check_units([Analyte("crp", "mg per liter"), Analyte("ldh", "U/L")], where="inputs.labs")
+    wrong = [Analyte("crp", "mg per liter"), Analyte("wbc", "K per uL")]
+    with pytest.raises(ConfigError) as refused:
+        check_units([*wrong, Analyte("ldh", "U/L")], where="inputs.labs")
+    told = str(refused.value)
+    assert "not a UCUM unit: crp in 'mg per liter', wbc in 'K per uL'" in told
+    assert "ldh" not in told
+    assert "inputs.labs" in told
+    assert "10*9/L" in told  # how to mend it
+    check_units([Analyte("ldh", "U/L")])
     with pytest.raises(ConfigError):
         canonical([Measurement("crp", 1.0, "mg/L")], [Analyte("crp", "mg per liter")])
 

@@ -109,6 +109,7 @@ def test_lab_06_a_critical_value_is_used_and_flagged() -> None:
         ("60", "mg/dL", (None, None), "suspected_unit_error"),
         ("60", "mg/dL", (None, "77"), "suspected_unit_error"),  # a limit that fits no unit tells nothing
         ("4.5", "mg/L", (None, "NaN"), ""),
+        ("60", "mg/dL", ("1", None), "suspected_unit_error"),  # ours has no lower limit that it could fit
     ],
 )
 def test_lab_07_the_senders_reference_limits_tell_its_unit(
@@ -116,6 +117,26 @@ def test_lab_07_the_senders_reference_limits_tell_its_unit(
 ) -> None:
     low, high = (None if end is None else Decimal(end) for end in limits)
     assert only(lab(value=value, unit=unit, limits=(low, high))).code == code
+
+
+@pytest.mark.parametrize(
+    ("item", "limits", "code"),
+    [
+        (lab("creatinine", "10.2", "umol/L"), (None, None), "suspected_unit_error"),
+        (lab("creatinine", "10.2", "umol/L"), ("48", None), ""),  # the lower limit alone tells it, too
+        (lab("creatinine", "10.2", "umol/L"), ("0.55", None), "suspected_unit_error"),
+        (lab("creatinine", "10.2", "umol/L"), ("48", "1.2"), "suspected_unit_error"),  # the upper one comes first
+        (lab("creatinine", "10.2", "umol/L"), ("48", "9000"), ""),  # where it fits no unit, the lower one
+        (lab("d-dimer", "0.4", "ug/L{FEU}"), (None, None), "suspected_unit_error"),
+        (lab("d-dimer", "0.4", "ug/L{FEU}"), (None, "500"), ""),  # less than one in the canonical unit
+        (lab("d-dimer", "0.4", "ug/L{FEU}"), (None, "0"), "suspected_unit_error"),
+    ],
+)
+def test_lab_07_either_limit_of_the_sender_tells_its_unit(
+    item: LabItem, limits: tuple[str | None, str | None], code: str
+) -> None:
+    low, high = (None if end is None else Decimal(end) for end in limits)
+    assert only(replace(item, limits=(low, high))).code == code
 
 
 @pytest.mark.parametrize(
@@ -134,8 +155,21 @@ def test_lab_07_the_senders_reference_limits_tell_its_unit(
 def test_lab_08_a_limit_is_never_taken_for_a_value_in_silence(item: LabItem, outcome: Any, value: float) -> None:
     one = only(item)
     assert (one.outcome, one.code, one.used) == outcome
-    assert one.value == value
+    assert (one.value, one.unit) == (value, {analyte.name: analyte.unit for analyte in ANALYTES}[str(one.analyte)])
     assert "censored" in one.flags
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (lab("creatinine", "10.2", "umol/L"), "<"),  # odd, being little
+        (lab("crp", "60", "mg/dL"), ">"),  # odd, being much
+    ],
+)
+def test_lab_08_that_a_limit_is_extreme_is_no_sign_of_another_unit(item: LabItem, expected: str) -> None:
+    codes = {comparator: only(replace(item, comparator=comparator)).code for comparator in ("", "<", "<=", ">=", ">")}
+    doubted = {one for one, code in codes.items() if code == "suspected_unit_error"}
+    assert doubted == {"", "<", "<=", ">=", ">"} - {expected, expected + "="}
 
 
 def test_lab_08_a_limit_and_a_value_of_one_time_conflict() -> None:
@@ -180,6 +214,12 @@ def test_lab_10_two_values_of_one_source_are_both_left_out() -> None:
     assert told(*apart) == [*[("quarantined", "conflicting_lab", False)] * 2, USED]
     moved = lab(source_id="a", collected_at=INDEX - timedelta(hours=3))
     assert told(lab(source_id="a"), moved) == [("quarantined", "conflicting_lab", False)] * 2
+
+
+@pytest.mark.parametrize("source", ["a", None])
+def test_lab_10_which_of_two_copies_stands_does_not_hang_on_their_order(source: str | None) -> None:
+    copies = [lab(source_id=source), lab("c-reactive protein", "1.2", "mg/dL", source_id=source)]
+    assert judged(*copies) == judged(*copies[::-1])[::-1]
 
 
 def test_lab_10_a_doubt_about_one_copy_is_a_doubt_about_both() -> None:

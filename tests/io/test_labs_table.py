@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinimm.errors import ConfigError
 from clinimm.io import lab_table as module
 from clinimm.io import ucum
 from clinimm.io.lab_table import SPECIMENS, Listed, ListedUnit, lab_table, listed, normal
@@ -20,7 +21,7 @@ PAIRS = [(entry, a, b) for entry in ENTRIES for a in entry.units for b in entry.
 
 
 def unit(key: str, code: str) -> ListedUnit:
-    found = TABLE.analytes[key].unit(code)
+    found = lab_table().analytes[key].unit(code)
     assert found is not None
     return found
 
@@ -47,7 +48,8 @@ def test_lab_03_factors_are_those_of_ucum_where_the_dimension_is_the_same(
 ) -> None:
     source, target = ucum.parse(a.code), ucum.parse(b.code)
     if source.dimension == target.dimension:
-        assert float(b.reading(a.canonical(Fraction(0.7)))) == ucum.convert(0.7, source, target)
+        base = Fraction(0.7) * source.factor + source.offset
+        assert b.reading(a.canonical(Fraction(0.7))) == (base - target.offset) / target.factor
     else:
         assert a.source != "UCUM" or b.source != "UCUM"
 
@@ -108,12 +110,12 @@ def test_loinc_codes_have_their_check_digit(entry: Listed) -> None:
 
 
 def test_a_code_is_one_analyte() -> None:
-    assert len(TABLE.codes) == sum(len(entry.loinc) for entry in ENTRIES)
+    assert len(lab_table().codes) == sum(len(entry.loinc) for entry in ENTRIES)
     assert len(ENTRIES) >= 60
 
 
 def test_a_name_with_its_specimen_and_unit_is_one_analyte() -> None:
-    for name, entries in TABLE.names.items():
+    for name, entries in lab_table().names.items():
         meanings = [(entry.specimen, ucum.parse(one.code)) for entry in entries for one in entry.units]
         assert len(meanings) == len(set(meanings)), name
         assert name == normal(name)
@@ -134,15 +136,100 @@ def test_lab_14_what_must_not_be_interchanged_is_not() -> None:
         ("ddimer_feu", "ddimer_ddu"), ("ph_arterial", "ph_venous"), ("po2_arterial", "po2_venous"),
         ("pco2_arterial", "pco2_venous"), ("glucose", "glucose_urine"), ("urea", "urea_nitrogen"),
     ]:  # fmt: skip
-        assert not set(TABLE.analytes[one].loinc) & set(TABLE.analytes[other].loinc)
-    assert not TABLE.analytes["ddimer_feu"].lists("mg/L{DDU}")
-    assert not TABLE.analytes["ddimer_feu"].lists("mg/L")
+        assert not set(lab_table().analytes[one].loinc) & set(lab_table().analytes[other].loinc)
+    assert not lab_table().analytes["ddimer_feu"].lists("mg/L{DDU}")
+    assert not lab_table().analytes["ddimer_feu"].lists("mg/L")
+
+
+def test_an_entry_is_what_its_lines_say() -> None:
+    entry = lab_table().analytes["wbc"]
+    assert entry == Listed(
+        key="wbc",
+        name="Leukocytes",
+        loinc=("6690-2", "26464-8"),
+        aliases=("leukocytes", "leucocytes", "white blood cells", "white cell count", "white blood cell count", "wcc"),
+        specimen="blood",
+        units=(
+            ListedUnit("10*9/L", Fraction(1), Fraction(0), "UCUM"),
+            ListedUnit("/uL", Fraction(1, 1000), Fraction(0), "UCUM"),
+        ),
+        impossible=(0.0, 600.0),
+        critical=(1.0, 50.0),
+        reference=(4.0, 11.0),
+        ordinary=(0.8, 8.5, 38.0),
+        window_hours=48.0,
+        censored="limit",
+        spoiled_by=frozenset({"clotted"}),
+    )
+    assert lab_table().names["white blood cells"] == lab_table().names["wbc"] == (entry,)
+    assert lab_table().codes["26464-8"] == entry
+    assert [one.key for one in lab_table().names["glucose"]] == ["glucose", "glucose_urine", "glucose_csf"]
+
+
+def test_a_conversion_names_its_source() -> None:
+    assert unit("hemoglobin", "mmol/L").source == "molar mass 16114.5 g/mol"
+    assert unit("calcium", "meq/L").source == "valence 2"
+    assert "NGSP" in unit("hba1c", "%{NGSP}").source
+
+
+def test_a_unit_that_nothing_converts_is_refused_with_the_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = Path(module.__file__).with_name("analytes.toml").read_text()
+    changed = tmp_path / "analytes.toml"
+    changed.write_text(shipped.replace('units = ["10*9/L", "/uL"]', 'units = ["10*9/L", "mg/L"]', 1))
+    monkeypatch.setattr(module, "_FILE", changed)
+    with pytest.raises(ConfigError, match=r"analytes.toml: Leukocytes: nothing says how mg/L converts to 10\*9/L"):
+        lab_table()
+
+
+def test_how_odd_a_value_is_shows_from_both_sides_of_the_median() -> None:
+    """0.8, 8.5 and 38 are the 0.5th, 50th and 99.5th percentile, 2.5758 standard deviations of the logarithm apart."""
+    wbc = lab_table().analytes["wbc"]
+    assert wbc.oddness(8.5) == 0
+    assert wbc.oddness(38) == wbc.oddness(0.8) == pytest.approx(2.5758)
+    assert wbc.oddness(8.5 * math.sqrt(38 / 8.5)) == pytest.approx(2.5758 / 2)
+    assert (wbc.oddness(0), wbc.oddness(-1)) == (math.inf, math.inf)
+    assert not wbc.is_ordinary(0)
+    low, high = math.log(8.5 / 0.8) / 2.5758, math.log(38 / 8.5) / 2.5758  # standard deviations
+    assert wbc.log_likelihood(0.8) == pytest.approx(-(2.5758**2) / 2 - math.log(low))
+    assert wbc.log_likelihood(38) == pytest.approx(-(2.5758**2) / 2 - math.log(high))
+    assert (wbc.log_likelihood(0), wbc.log_likelihood(-1)) == (-math.inf, -math.inf)
+
+
+@pytest.mark.parametrize(
+    ("key", "specimen", "accepted"),
+    [
+        ("crp", None, True),
+        ("crp", "blood", True),
+        ("crp", "venous blood", True),  # any blood is blood
+        ("crp", "urine", False),
+        ("glucose_urine", "urine", True),
+        ("glucose_urine", "blood", False),
+        ("ph_arterial", "arterial blood", True),
+        ("ph_arterial", "venous blood", False),
+        ("ph_arterial", "blood", False),
+    ],
+)
+def test_lab_14_the_specimen_is_part_of_what_a_value_is(key: str, specimen: str | None, accepted: bool) -> None:
+    assert lab_table().analytes[key].accepts(specimen) is accepted
+
+
+def test_only_a_pure_number_may_come_without_a_unit() -> None:
+    pure = {entry.key for entry in ENTRIES if entry.is_pure_number()}
+    assert "inr" in pure
+    assert not pure & {"hematocrit", "crp", "spo2"}  # a percentage may be meant as a fraction
+
+
+@pytest.mark.parametrize(("name", "plain"), [(" C-Reactive  Protein_", "c reactive protein"), ("Na\t+", "na +")])
+def test_spelling_makes_no_other_name(name: str, plain: str) -> None:
+    assert normal(name) == plain
 
 
 def test_the_table_is_versioned_and_hashed() -> None:
     content = Path(module.__file__).with_name("analytes.toml").read_bytes()
-    assert TABLE.sha256 == hashlib.sha256(content).hexdigest()
-    assert TABLE.version
+    assert lab_table().sha256 == hashlib.sha256(content).hexdigest()
+    assert lab_table().version
 
 
 @pytest.mark.parametrize(
@@ -163,4 +250,4 @@ def test_the_table_is_versioned_and_hashed() -> None:
     ],
 )
 def test_a_models_analyte_is_found_by_name_and_unit(analyte: Analyte, key: str | None) -> None:
-    assert listed(analyte) is (None if key is None else TABLE.analytes[key])
+    assert listed(analyte) is (None if key is None else lab_table().analytes[key])
