@@ -186,7 +186,7 @@ def _lab_words(labs: Sequence[StoredLab], judged: Sequence[JudgedLab]) -> list[s
     for lab, one in zip(labs, judged, strict=True):
         name = one.analyte or f"labs/{lab.position}"  # not what the sender calls it: flags are told everywhere
         codes = [one.code] if one.code and one.code not in ("duplicate", "unused_input") else []
-        words += [f"{code.partition(':')[0]}:{name}" for code in [*codes, *one.flags]]
+        words += [f"{code}:{name}" for code in [*codes, *one.flags]]
     return words
 
 

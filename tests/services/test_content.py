@@ -159,6 +159,12 @@ def test_values_grow_old_beside_the_last_film(times: tuple[datetime | None, ...]
     assert bool(found.labs) is not stale
 
 
+def test_a_value_of_after_the_question_is_not_used() -> None:
+    later = replace(lab(), collected_at=NOON + timedelta(minutes=1), received_at=NOON + timedelta(hours=1))
+    assert content(labs=(later,)).verdicts["labs/0"] == Verdict("quarantined", "after_index_time", (), "crp")
+    assert content(labs=(later,), index_time=None).labs != ()
+
+
 def test_a_value_is_judged_by_when_it_came_in() -> None:
     """So a case says the same of it for ever."""
     early = replace(lab(), collected_at=NOON, received_at=NOON - timedelta(hours=1))
@@ -235,6 +241,19 @@ def test_any_other_content_has_another_hash() -> None:
     hashes["as it was"] = inputs_hash(WHOLE)
     assert len(set(hashes.values())) == len(hashes)
     assert all(len(one) == 64 for one in hashes.values())
+
+
+def test_the_hash_of_a_stored_case_is_that_of_every_version_of_the_code() -> None:
+    """It is stored with each case and result: computed in another way, nothing that is stored could be replayed."""
+    told = {"patient_id": "p-1"}
+    case = stored(
+        patient=told,
+        complete={"labs": ""},
+        images=(film(), film(1, "b", outcome="quarantined", code=FILE_MISSING)),
+        notes=(note(source_id="n-1", issued_at=NOON, identity=told),),
+        labs=(lab(id="a"),),
+    )
+    assert inputs_hash(case) == "f86ad30980a98e208dfc66199c060b5de3469e90c763c0914234e7c41c6384e8"
 
 
 @given(st.permutations(["patient_id", "sex", "name"]), st.permutations(range(2)), st.permutations(range(2)))
