@@ -144,6 +144,11 @@ def test_ids_of_two_named_issuers_are_not_compared(issuers: tuple[str | None, st
     assert len(mismatches(told)) == compared
 
 
+@pytest.mark.parametrize("issuers", [("A", None), ("A", "B"), ("A", "A")])
+def test_one_id_is_one_id_whoever_is_said_to_have_given_it(issuers: tuple[str | None, str | None]) -> None:
+    assert mismatches(Identity(f"labs/{i}", patient_id="7", issuer=issuer) for i, issuer in enumerate(issuers)) == ()
+
+
 def test_one_source_can_contradict_itself() -> None:
     told = [Identity("images/0", patient_id="1"), Identity("images/0", patient_id="2")]
     assert mismatches(told) == (Mismatch("patient_id", ("images/0", "images/0")),)
