@@ -53,7 +53,10 @@ BORN = date(1950, 3, 1)
             Identity("notes/0", patient_id="12345"),
         ),
         ("Patient: MRN: 12345", Identity("notes/0", patient_id="12345")),
-        ("MRN: 1234\nDOB: 1950-03-01\n" + "x\n" * 40, Identity("notes/0", patient_id="1234", birth_date=BORN)),
+        (
+            "MRN: 1234\n" + "Ward of the north\n" * 15 + "DOB: 1950-03-01\n" + "x\n" * 40,
+            Identity("notes/0", patient_id="1234", birth_date=BORN),
+        ),
         ("word " * 12 + "\nMRN: 1234", Identity("notes/0", patient_id="1234")),
         ("\n" * 19 + "MRN: 1234\nDOB: 1950-03-01", Identity("notes/0", patient_id="1234")),
         ("MRN: 1234\nMRN: 4321\nDOB: 1950-03-01", Identity("notes/0", birth_date=BORN)),

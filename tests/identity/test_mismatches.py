@@ -95,6 +95,7 @@ def test_a_bad_record_is_refused_without_an_echo(
     with pytest.raises(InputError) as refused:
         Identity.from_record(Identity("request").record() | fault)
     assert refused.value.code == "identity_invalid"
+    assert "write it with Identity.record" in str(refused.value)
     assert not any(str(value) in str(refused.value) for value in fault.values() if isinstance(value, str))
     assert refused.value.__suppress_context__ or refused.value.__context__ is None  # Python quotes what it cannot read
 
@@ -201,7 +202,7 @@ def test_a_short_secret_and_a_strange_mismatch_are_refused() -> None:
     with pytest.raises(ConfigError, match="16 random bytes"):
         key(mismatches(told)[0], told, b"fifteen bytes:1")
     assert sole_key(told, b"just sixteen by.")
-    with pytest.raises(ClinimmError):
+    with pytest.raises(ClinimmError, match="do not have this mismatch"):
         key(Mismatch("name", ("a", "b")), told, SECRET)
 
 

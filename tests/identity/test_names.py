@@ -73,6 +73,10 @@ def test_order_and_more_words_are_no_contradiction(words: list[str], chance: obj
         ("प्रिया शर्मा", "शर्मा^प्रिया"),
         ("علي حسن", "حسن، عَلي"),
         ("Smith^John~Jones^John", "Jones, John"),  # HL7's repetition: an earlier name
+        ("J\u00ado\u00adh\u00adn Smith", "Smith^John"),  # soft hyphens part no words
+        ("山田太郎", "山田"),
+        ("\U00017000", "\U00017000"),  # Tangut, whose letters have no names
+        ("Anna Maria Schmidt", "Anna Luise Schmidt"),  # two words in common
         ("Smith^John", ""),
         ("Smith^John", "^^^^"),
         ("Smith^John", "Unknown^Male"),
@@ -103,7 +107,17 @@ def test_one_person_in_two_spellings(ours: str, theirs: str) -> None:
         ("김철수", "박철수"),
         ("Иванов^Иван", "Петров^Пётр"),
         ("Nobody", "Smith"),
+        ("Smith S.", "Smith John"),  # an initial stands for one word, and not for one that is shared already
     ],
 )
 def test_two_persons(ours: str, theirs: str) -> None:
     assert differ(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "particles"),
+    [("van Berg", ("van",)), ("van den Berg", ("van", "den")), ("Tran Van", ()), ("Le^Van", ()), ("Cruz de la", ())],
+)
+def test_a_particle_belongs_to_a_name_that_follows(name: str, particles: tuple[str, ...]) -> None:
+    (spelling,) = spellings(name)
+    assert spelling.particles == particles

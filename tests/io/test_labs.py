@@ -131,6 +131,7 @@ def assert_unknown(spelling: str, but_for: set[str]) -> None:
         with pytest.raises(InputError) as refused:
             ucum.parse(spelling)
         assert refused.value.code == "unit_unknown"
+        assert "write it as on ucum.org" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,13 @@ def test_only_numbers_are_used(value):
     measurement = Measurement("crp", 1.0, "mg/L")
     object.__setattr__(measurement, "value", value)  # what an unchecked caller could hand over
     assert canonical([measurement], [Analyte("crp", "mg/L")]).flags == ("not_a_number:crp",)
+
+
+def test_a_value_that_was_settled_before_is_not_doubted_again() -> None:
+    analytes = [Analyte("creatinine", "umol/L")]
+    told = [canonical([Measurement("creatinine", 10.2, "umol/L", done)], analytes) for done in (False, True)]
+    assert [panel.flags for panel in told] == [("suspected_unit_error:creatinine",), ()]
+    assert told[1].values[0] == 10.2
 
 
 def test_a_conversion_out_of_range_is_refused():
@@ -223,6 +231,18 @@ def test_a_declared_unit_that_is_not_ucum_is_a_config_error():
     check_units([Analyte("ldh", "U/L")])
     with pytest.raises(ConfigError):
         canonical([Measurement("crp", 1.0, "mg/L")], [Analyte("crp", "mg per liter")])
+
+
+@pytest.mark.parametrize(
+    ("prefixed", "plain", "times"), [("dag", "g", 10), ("dg", "g", Fraction(1, 10)), ("hPa", "Pa", 100)]
+)
+def test_a_prefix_of_two_letters_is_no_other_one(prefixed, plain, times):
+    assert ucum.parse(prefixed).factor == ucum.parse(plain).factor * times
+
+
+def test_what_is_counted_apart_has_the_size_of_what_it_is_written_beside():
+    assert ucum.parse("mg/L{FEU}").factor == ucum.parse("mg/L").factor
+    assert ucum.parse("mmol/mol").factor == Fraction(1, 1000)
 
 
 def test_products_are_taken_from_the_left():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinimm.io.lab_judgement import JudgedLab, LabItem, judge
+from clinimm.io.lab_reading import read
 from clinimm.io.labs import canonical
 from clinimm.types import Analyte, Measurement
 
@@ -139,6 +141,12 @@ def test_lab_07_either_limit_of_the_sender_tells_its_unit(
     assert only(replace(item, limits=(low, high))).code == code
 
 
+def test_lab_07_a_limit_that_is_zero_in_the_stated_unit_fits_another() -> None:
+    """32 [degF] are 0 Cel, which has no logarithm; 32 Cel are near what bounds a temperature."""
+    temperature = Analyte("temperature", "Cel")
+    assert read(Fraction("98.6"), "[degF]", temperature, limits=(None, Decimal(32))).code == "suspected_unit_error"
+
+
 @pytest.mark.parametrize(
     ("item", "outcome", "value"),
     [
@@ -226,6 +234,27 @@ def test_lab_10_a_doubt_about_one_copy_is_a_doubt_about_both() -> None:
     copies = [lab("potassium", "5", "mmol/L", source_id="a"), lab("k", "5.0", "meq/L", source_id="a")]
     copies[1] = replace(copies[1], comment_codes=("haemolysed",))
     assert told(*copies) == [("accepted", "duplicate", False), ("quarantined", "unreliable_sample", False)]
+    other = [replace(copies[0], comment_codes=("haemolysed",)), replace(copies[1], comment_codes=())]
+    assert told(*other) == [("quarantined", "unreliable_sample", False), ("accepted", "duplicate", False)]
+
+
+@pytest.mark.parametrize("names", [("crp", "c-reactive protein"), ("c-reactive protein", "crp")])
+def test_lab_10_of_two_copies_the_dated_one_stands(names: tuple[str, str]) -> None:
+    undated, dated = lab(names[0], source_id="a", collected_at=None), lab(names[1], source_id="a")
+    assert told(undated, dated) == [("accepted", "duplicate", False), USED]
+
+
+@pytest.mark.parametrize(("unit", "analyte"), [("10*9/L", "neutrophils"), ("%", "neutrophils_percent")])
+def test_lab_14_of_two_analytes_of_one_name_the_unit_decides(unit: str, analyte: str) -> None:
+    both = (Analyte("neutrophils", "10*9/L"), Analyte("neutrophils_percent", "%"))
+    for analytes in (both, both[::-1]):
+        (one,) = judge([lab("neutrophils", "60", unit)], analytes, index_time=None, image_time=None, now=INDEX)
+        assert one.analyte == analyte
+
+
+@pytest.mark.parametrize(("value", "measurable"), [("1e-250", False), ("1e-249", True), ("1e250", False)])
+def test_lab_12_a_value_beyond_all_measures_is_no_number(value: str, measurable: bool) -> None:
+    assert (only(lab(value=value)).code != "not_a_number") is measurable
 
 
 @pytest.mark.parametrize(
