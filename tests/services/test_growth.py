@@ -58,8 +58,8 @@ def test_the_first_version_is_created_even_of_nothing() -> None:
 
 def test_what_is_there_already_makes_no_version() -> None:
     again = grow(FIRST, FILM, NOTE, VALUE)
-    assert again == Growth(FIRST, (("notes/0", True), ("labs/0", True), ("images/0", True)), "")
-    assert grow(FIRST) == Growth(FIRST, (), "")
+    assert again == Growth(FIRST, (("notes/0", True), ("labs/0", True), ("images/0", True)), "", ())
+    assert grow(FIRST) == Growth(FIRST, (), "", ())
 
 
 def test_what_is_new_takes_the_next_place_and_the_new_version() -> None:
