@@ -69,7 +69,7 @@ async def receive(
         submission.document = _json(parts, part, needed=needed)
         submission.note = _note(parts, limits.note_chars)
     except BaseException:
-        await uploads.on_disk(submission.discard)
+        await uploads.clean_up(submission.discard)
         raise
     return submission
 

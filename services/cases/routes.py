@@ -48,7 +48,7 @@ async def _received(request: Request, room: Cases, part: str, *, needed: bool = 
             yield submission
         finally:
             if submission.images:
-                await uploads.on_disk(submission.discard)
+                await uploads.clean_up(submission.discard)
 
 
 async def case_submission(request: Request, room: Room) -> AsyncIterator[Submission]:

@@ -1,6 +1,7 @@
 """How many requests may bring files at once: beyond it they are told to come again, instead of filling memory. What
 they do to the disk is done on threads of their own, so that a disk that stalls holds up nobody else."""
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple
@@ -25,6 +26,14 @@ class Uploads:
         with CancelScope(shield=True):
             return await to_thread.run_sync(call, *args, limiter=self._threads)
         raise AssertionError("unreachable")  # a scope may swallow; this one is not canceled
+
+    async def clean_up(self, call: Callable[[], object]) -> None:
+        """`call` on the disk; here and now where the server is going, which waits for no thread. It may come twice."""
+        try:
+            await self.on_disk(call)
+        except CancelledError:
+            call()
+            raise
 
     async def __aenter__(self) -> None:
         """Raises Unavailable `busy`."""

@@ -74,7 +74,7 @@ def test_worker_that_is_stopped_amid_its_work_hands_it_back(tiny_artifact: Path,
 def raw(url: httpx.URL, key: str) -> tuple[bytes, bytes]:
     """The head and the body of a post, to be sent as slowly as one likes."""
     with httpx.Client(base_url=url) as client:
-        request = request_of(client, case(), [("image", film(size=400))], key=key)
+        request = request_of(client, case(), [("image", film(size=1000))], key=key)
     head = f"POST /v1/cases HTTP/1.1\r\nHost: x\r\nIdempotency-Key: {key}\r\n"
     head += f"Content-Length: {len(request.read())}\r\nContent-Type: {request.headers['content-type']}\r\n\r\n"
     return head.encode(), request.read()
