@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PANGO := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
 PIP := $(BIN)/pip --disable-pip-version-check install
 
 # One thread per process, and threads that sleep while they wait: spinning ones cost ten times on a busy machine.
@@ -11,7 +12,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test results chaos lint install clean
+.PHONY: demo test results chaos mutants lint install clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/clinimm demo
@@ -31,6 +32,11 @@ results: $(VENV)/.runtime
 chaos: $(VENV)/.dev
 	@echo "== chaos"
 	PYTHONPATH=tests:. $(BIN)/python -m chaos --kills $(or $(KILLS),1000) --database $(or $(DATABASE),sqlite) --seed $(or $(SEED),1)
+
+# make mutants [MUTANTS=80] [SEED=1] [AGAIN=1]: which small faults in the code that safety hangs on no test notices.
+mutants: $(VENV)/.mutants
+	@echo "== mutants"
+	$(BIN)/python benchmarks/mutation_scores.py --mutants $(or $(MUTANTS),80) --seed $(or $(SEED),1) $(if $(AGAIN),--again)
 
 lint: $(VENV)/.dev
 	@echo "== style, types, import map"
@@ -52,12 +58,22 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
 	@echo "== installing the pinned requirements (about 1.8 GB; a minute or two)"
 	$(PIP) -r requirements.txt
 	$(PIP) --no-deps --editable .
+	@$(BIN)/python -c 'import weasyprint' 2>/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y $(PANGO); } || \
+		echo "Reports will be JSON and HTML alone. For PDF type: sudo apt-get install $(PANGO)"
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@echo "== installing what tests and linters need"
 	$(PIP) -r requirements-dev.txt
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y chromium; } || \
+		{ echo "The pages are tested in a browser. Type: sudo apt-get install chromium"; exit 1; }
+	@touch $@
+
+$(VENV)/.mutants: requirements-mutants.txt $(VENV)/.dev
+	@echo "== installing what mutants need"
+	$(PIP) -r requirements-mutants.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo runs reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo runs reports mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

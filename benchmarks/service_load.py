@@ -13,7 +13,9 @@
    jobs then wait."""
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -162,11 +164,11 @@ def timed(client: httpx.Client, path: str) -> float:
 def overload(client: httpx.Client, cases: Sequence[Case], seconds: float) -> dict[str, Any]:
     """What becomes of far more than can be answered."""
     calm = acknowledged_ms(client, cases)
-    before, memory, stop = resident(), list[int](), threading.Event()
+    before, series, stop = sum(resident().values()), list[dict[int, int]](), threading.Event()
 
     def watch() -> None:
         while not stop.wait(1):
-            memory.append(resident())
+            series.append(resident())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -174,6 +176,8 @@ def overload(client: httpx.Client, cases: Sequence[Case], seconds: float) -> dic
     stop.set()
     watcher.join()
     after = acknowledged_ms(client, cases)
+    memory = [sum(each.values()) for each in series]
+    largest = series[memory.index(max(memory))]
     return {
         "seconds": seconds,
         "posts": len(codes),
@@ -183,6 +187,8 @@ def overload(client: httpx.Client, cases: Sequence[Case], seconds: float) -> dic
         "mb_before": before,
         "mb_a_minute_in": memory[min(59, len(memory) - 1)],
         "mb_most": max(memory),
+        "mb_most_of_one": max(largest.values()),
+        "processes_then": len(largest),
         "mb_at_the_end": memory[-1],
         "ack_p95_ms_before": quantile(calm, 0.95),
         "ack_p95_ms_after": quantile(after, 0.95),
@@ -222,18 +228,30 @@ def waiting(client: httpx.Client) -> float:
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(wanted)), 0.0)
 
 
-def resident() -> int:
-    """MB of all processes of the service: those that have its command in theirs."""
-    total = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            command = (status.parent / "cmdline").read_bytes()
-            if b"services.cli" in command or b"sandbox_child" in command:
-                line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-                total += int(line.split()[1])
-        except (OSError, StopIteration):
-            continue
-    return total // 1024
+def resident() -> dict[str, int]:
+    """MB of each process of the service, by its number: those that descend from ours, what they share told apart."""
+    found, ours = {}, descendants(os.getpid())
+    for process in ours:
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            line = next(line for line in lines if line.startswith("Pss:"))
+            found[process] = int(line.split()[1]) // 1024
+    return found
+
+
+def descendants(process: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(
+                int(status.parent.name)
+            )
+    found, left = list[int](), [process]
+    while left:
+        more = children.get(left.pop(), [])
+        found += more
+        left += more
+    return found
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -10,7 +10,8 @@ Three populations. "table": drawn from the very percentiles that the rule judges
 surprise there. "heavy": the same medians and quartiles with the tails of Student's t, 5 degrees of freedom, of which
 the rule knows nothing. "real": the laboratory columns of DIR/appendicitis and DIR/covid_cxr, from which no limit was
 chosen. A value of 0 is not swapped, since it is 0 in every unit. With `limits` the sender states its reference range
-too, 15 % (standard deviation) off the table's.
+too, 15 % (standard deviation) off the table's. With `sender` the service has had such values from the sender before,
+all in one unit (`services.cases.usual_units`: from the twentieth on).
 """
 
 import argparse
@@ -27,14 +28,14 @@ import numpy as np
 import polars as pl
 
 from clinimm.io.lab_judgement import LabItem, judge
+from clinimm.io.lab_reading import FAR, Limits, apart
 from clinimm.io.lab_table import Listed, ListedUnit, lab_table
 from clinimm.types import Analyte
 
-FACTOR = 5
 LIMITS_SPREAD = 0.15
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUARTILE, END, T5_QUARTILE = 0.6745, 2.5758, 0.7267  # normal quantiles of 75 % and 99.5 %; t with 5 degrees, of 75 %
-RULES = ("naive", "ours", "ours+limits")
+RULES = ("naive", "ours", "ours+limits", "ours+sender")
 COLUMNS = {
     "appendicitis": {
         "exam_body_temp_C": ("temperature", "Cel"),
@@ -78,15 +79,10 @@ class Tally:
         }  # fmt: skip
 
 
-def apart(a: ListedUnit, b: ListedUnit) -> float:
-    """By what factor two units differ; where they have zeros of their own, by what factor their steps do."""
-    return float(max(a.scale / b.scale, b.scale / a.scale))
-
-
 def swaps(entry: Listed) -> Iterator[tuple[ListedUnit, ListedUnit]]:
     """Every pair of a true and a stated unit that are far enough apart, of equal units one."""
     distinct = list({(unit.scale, unit.offset): unit for unit in entry.units}.values())
-    return ((a, b) for a in distinct for b in distinct if apart(a, b) >= FACTOR)
+    return ((a, b) for a in distinct for b in distinct if apart(a, b) >= FAR)
 
 
 def drawn(entry: Listed, n: int, heavy: bool, rng: np.random.Generator) -> np.ndarray:
@@ -103,8 +99,9 @@ def stated(canonical: float, unit: ListedUnit) -> Decimal:
     return Decimal(f"{reading:.0f}" if abs(reading) >= 1000 else f"{reading:.3g}")
 
 
-def noticed(entry: Listed, value: Decimal, unit: ListedUnit, limits: tuple[Decimal | None, Decimal | None]) -> bool:
-    item = LabItem(entry.key, value=value, unit=unit.code, limits=limits, specimen=entry.specimen)
+def noticed(entry: Listed, value: Decimal, unit: ListedUnit, limits: Limits = (None, None), usual: str = "") -> bool:
+    told = {"limits": limits, "usual_unit": usual, "specimen": entry.specimen}
+    item = LabItem(entry.key, value=value, unit=unit.code, **told)
     analyte = Analyte(entry.key, entry.units[0].code)
     (judged,) = judge([item], [analyte], index_time=None, image_time=None, now=NOW)
     return not judged.used
@@ -126,8 +123,9 @@ def tallies(
                 here = float(unit.canonical(Fraction(printed)))
                 hits = {
                     "naive": not entry.impossible[0] <= here <= entry.impossible[1],
-                    "ours": noticed(entry, printed, unit, (None, None)),
+                    "ours": noticed(entry, printed, unit),
                     "ours+limits": noticed(entry, printed, unit, (low, high)),
+                    "ours+sender": noticed(entry, printed, unit, usual="" if unit == truth else truth.code),
                 }
                 for rule, hit in hits.items():
                     totals[rule] += Tally(hit, 1) if unit == truth else Tally(0, 0, hit, 1)

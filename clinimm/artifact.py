@@ -12,6 +12,7 @@ decision.json     conformal sets, what disagreement of inputs is normal, and the
 guards.safetensors  the guards' arrays
 patients.json     hashes of the patients it was trained and calibrated on, so that none of them is tested on
 metrics.json      the evaluation
+subgroups.json    the same by subgroups of patients, where the config keeps attributes
 card.md           the model card"""
 
 import hashlib
@@ -20,7 +21,7 @@ import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ _PARTS = (
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """What an artifact says of itself: the SHA-256 of each of its files, the `versions` it was made with, and the
+    evaluation that it brought along, by subgroups too. Empty for a model that was never on disk."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    subgroups: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
 class Artifact:
     digest: str
     config: Config
@@ -60,6 +72,7 @@ class Artifact:
     calibrator: Calibrator
     uncertainty: Uncertainty
     guards: Guards
+    provenance: Provenance
 
 
 def save(
@@ -75,6 +88,7 @@ def save(
     card: str,
     seen: Collection[str],
     held_out: Sequence[Collection[str]],
+    subgroups: Sequence[Mapping[str, Any]] = (),
     backbone: Backbone | None = None,
 ) -> str:
     """Writes the artifact whole or not at all, in the place of what was there, and returns its digest. `seen` are the
@@ -94,6 +108,8 @@ def save(
         "metrics.json": _json(metrics),
         "card.md": card,
     }
+    if subgroups:
+        texts["subgroups.json"] = json.dumps({"targets": list(subgroups)}, allow_nan=False)
     if config.backbone is not None and backbone is not None:
         origin = {"digest": backbone.digest, "family": backbone.family, "path": str(config.backbone.path)}
         texts["origin.json"] = _json(origin | {"save": config.backbone.save})
@@ -121,7 +137,16 @@ def load(directory: Path, sandbox: Sandbox, backbone: Path | None = None) -> Art
     uncertainty = Uncertainty.from_record(decision.get("uncertainty"))
     state = load_file(directory / "guards.safetensors")
     guards = Guards.restore(state, decision.get("guards", {}), preparer.modalities)
-    return Artifact(digest, config, preparer, network, calibrator, uncertainty, guards)
+    return Artifact(digest, config, preparer, network, calibrator, uncertainty, guards, _provenance(directory))
+
+
+def _provenance(directory: Path) -> Provenance:
+    manifest = _read_json(directory / "manifest.json")
+    told = {
+        name: _read_json(directory / f"{name}.json") if f"{name}.json" in manifest["files"] else {}
+        for name in ("metrics", "subgroups")
+    }
+    return Provenance(manifest["files"], manifest["versions"], told["metrics"], told["subgroups"].get("targets", ()))
 
 
 def _committee(directory: Path, config: Config, preparer: Preparer, backbone: Path | None) -> Committee:

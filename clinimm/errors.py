@@ -9,7 +9,8 @@ ClinimmError
 │   └── ResourceLimit        reading it would take more memory, time or pixels than allowed
 ├── ArtifactError        a trained model on disk is missing a part, or does not match its hashes
 ├── BackboneError        an image-text backbone, or a checkpoint to import, cannot be used
-└── TrainingError        a run cannot start or go on
+├── TrainingError        a run cannot start or go on
+└── ReportError          a report cannot be drawn in the form that was asked for
 """
 
 from collections.abc import Sequence
@@ -100,3 +101,7 @@ class BackboneError(ClinimmError):
 
 class TrainingError(ClinimmError):
     """A run cannot start or go on."""
+
+
+class ReportError(ClinimmError):
+    """A report cannot be drawn in the form that was asked for."""

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from clinimm import artifact
-from clinimm.attribution.committee import explain_committee
+from clinimm.artifact import Provenance
+from clinimm.attribution.checked import Care, explain_checked
+from clinimm.attribution.explain import METHOD
+from clinimm.attribution.trust.limits import Limits
 from clinimm.batch import Batch, ModalityBatch, Tokens
 from clinimm.calibration import Calibrator
 from clinimm.choose import choose
 from clinimm.config import Config
+from clinimm.config.explain import Explain
 from clinimm.data.prepare import Preparer
 from clinimm.decision import Decider, Rules, Said, Uncertainty
 from clinimm.features.found import Found
@@ -56,6 +60,7 @@ class Predictor:
     uncertainty: Uncertainty
     guards: Guards
     device: torch.device
+    provenance: Provenance = field(default_factory=Provenance)
     _absent: dict[str, dict[str, Tokens]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -78,7 +83,7 @@ class Predictor:
         shelf = None if features is None else Shelf.of(features, loaded.digest, place)
         return cls(
             loaded.digest, loaded.config, replace(loaded.preparer, shelf=shelf), network, loaded.calibrator,
-            loaded.uncertainty, loaded.guards, place,
+            loaded.uncertainty, loaded.guards, place, loaded.provenance,
         )  # fmt: skip
 
     @property
@@ -123,15 +128,20 @@ class Predictor:
         batch, outliers = admit(self.guards, self.preparer.prepare(case))
         return batch, outliers[0]
 
-    def explain(self, case: Case, target: str | None = None) -> list[Attribution]:
-        """Why each target (or one) got its logit. Empty for a case that is held or has no usable input. Raises
-        ConfigError for an unknown target."""
+    def explain(
+        self, case: Case, target: str | None = None, *, method: str = METHOD, thorough: bool = False
+    ) -> list[Attribution]:
+        """Why each target (or one) got its logit, tested; `thorough` adds tests that explain again. Empty for a case
+        that is held or has no usable input. Raises ConfigError for an unknown target or method."""
         names = self.config.target_names
         chosen = names if target is None else (choose(dict.fromkeys(names, target), target, "target"),)
         batch = self.admit(case)[0].to(self.device)
         if case.hold is not None or not bool(batch.present.any()):
             return []
-        return [explain_committee(self.network, batch, names.index(name), target_name=name) for name in chosen]
+        asked = {name: names.index(name) for name in chosen}
+        return explain_checked(
+            self.network, batch, asked, care_of(self.config.explain), method=method, thorough=thorough
+        )
 
     def _tokens(self, case: Case, batch: Batch) -> dict[str, Tokens]:
         """The committee's tokens for the case; those of an input that lies on the shelf are not made again."""
@@ -166,6 +176,11 @@ class Predictor:
         kinds = {modality.name: modality.kind for modality in self.modalities}
         settings = self.config.decision.model_dump(exclude={"alpha"})
         return Decider(self.config.target_names, kinds, self.calibrator, self.uncertainty, Rules(**settings))
+
+
+def care_of(section: Explain) -> Care:
+    settings = section.model_dump(exclude={"limits"})
+    return Care(**settings, limits=Limits(**section.limits.model_dump()))
 
 
 def _found(tokens: Mapping[str, Tokens]) -> Found:

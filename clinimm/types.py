@@ -22,8 +22,7 @@ class Kind(StrEnum):
 class Analyte:
     """One laboratory value or vital sign as the model sees it, in UCUM `unit`.
 
-    A value outside `plausible` is refused, never used; `reference` is the healthy range shown beside it.
-    """
+    A value outside `plausible` is refused, never used; `reference` is the healthy range shown beside it."""
 
     name: str
     unit: str
@@ -221,11 +220,8 @@ class NextInput:
     flip_chance: Mapping[str, float]
 
     def record(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "expected_change": {target: rounded(value) for target, value in self.expected_change.items()},
-            "flip_chance": {target: rounded(value) for target, value in self.flip_chance.items()},
-        }
+        told = {"expected_change": self.expected_change, "flip_chance": self.flip_chance}
+        return {"name": self.name} | {key: {t: rounded(v) for t, v in one.items()} for key, one in told.items()}
 
 
 @dataclass(frozen=True)
@@ -251,12 +247,13 @@ class Prediction:
 
     def record(self) -> dict[str, Any]:
         """The prediction as plain JSON types, numbers rounded to 6 places."""
+        odd = {name: outlier.record() for name, outlier in self.outliers.items()}
         return {
             "case_id": self.case_id,
             "artifact": self.artifact,
             "targets": [target.record() for target in self.targets],
             "weights": {name: rounded(weight) for name, weight in self.weights.items()},
-            "inputs": {name: state.record() | self._odd(name) for name, state in self.inputs.items()},
+            "inputs": {name: state.record() | {"outlier": odd.get(name)} for name, state in self.inputs.items()},
             "used": list(self.used),
             "missing": [name for name, s in self.inputs.items() if s.status is Status.ABSENT],
             "rejected": [name for name, s in self.inputs.items() if not s.usable and s.status is not Status.ABSENT],
@@ -265,9 +262,6 @@ class Prediction:
             "conflict": None if self.conflict is None else self.conflict.record(),
             "abstained": None if self.abstained is None else str(self.abstained),
         }
-
-    def _odd(self, name: str) -> dict[str, Any]:
-        return {"outlier": self.outliers[name].record() if name in self.outliers else None}
 
 
 @dataclass(frozen=True)
@@ -311,8 +305,13 @@ class Attribution:
     checks: tuple[Check, ...]
 
     @property
+    def failed(self) -> tuple[str, ...]:
+        """The checks that it did not pass: where there are any, it is not reliable."""
+        return tuple(check.name for check in self.checks if not check.passed)
+
+    @property
     def trusted(self) -> bool:
-        return all(check.passed for check in self.checks)
+        return not self.failed
 
 
 def rounded(value: float | None) -> float | None:

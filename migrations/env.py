@@ -5,6 +5,7 @@ import os
 from alembic import context
 from sqlalchemy import create_engine
 
+import services.findings  # noqa: F401  its tables join those of Base
 from services.tables import Base
 
 TABLES = frozenset(Base.metadata.tables)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clinimm.errors import ClinimmError
+from clinimm.errors import ClinimmError, ConfigError
 
 PREAMBLE = 128
 MAGIC = b"DICM"
@@ -100,6 +100,13 @@ class Blobs:
         _sync(root)
         self._syncing = ThreadPoolExecutor(SYNCS, thread_name_prefix="sync")
 
+    @classmethod
+    def there(cls, data: Path) -> "Blobs":
+        """Those of a data folder. Raises ConfigError if it has none: a wrong path must not look like a loss."""
+        if not (data / "blobs").is_dir():
+            raise ConfigError("there are no files", where=str(data), mend="check --data")
+        return cls(data / "blobs")
+
     def path(self, sha256: str) -> Path:
         return self.root / sha256[:2] / sha256
 
@@ -154,6 +161,11 @@ class Blobs:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedBlob("a stored file was changed", where=sha256, mend="restore it from a backup")
         return data
+
+    def check(self, sha256: str) -> None:
+        """What `read` raises, of a file that may be too large to be read at once."""
+        if not self.is_sound(sha256):
+            raise DamagedBlob("a stored file is missing or was changed", where=sha256, mend="restore it from a backup")
 
     def holds(self, sha256: str) -> bool:
         """Whether there is a file of that name."""

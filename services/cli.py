@@ -1,43 +1,30 @@
 """`clinimm-service`: serve the API, work off the queue, migrate and check what is stored, let a client in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clinimm.errors import ClinimmError
-
-if TYPE_CHECKING:
-    import services.db
+from services import audit_command
+from services.command import (
+    Artifact,
+    Backbone,
+    Data,
+    Database,
+    Device,
+    Registry,
+    Threads,
+    Tokens,
+    Unpromoted,
+    Vectors,
+    database_of,
+)
 
 cli = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 jobs = typer.Typer(help="Work that is owed, and what could not be done.", no_args_is_help=True)
 cli.add_typer(jobs, name="jobs")
-
-Data = Annotated[Path | None, typer.Option(help="Folder of files and, by default, of the SQLite database.")]
-Registry = Annotated[
-    Path | None, typer.Option(help="Folder that `clinimm promote` keeps: its current artifact answers.")
-]
-Unpromoted = Annotated[
-    bool | None, typer.Option("--allow-unpromoted", help="Let an --artifact answer that was not promoted.")
-]
-Artifact = Annotated[
-    Path | None, typer.Option(help="Directory of one artifact, instead of the registry's current one.")
-]
-Database = Annotated[
-    str | None, typer.Option("--database-url", help="postgresql://... ; SQLite in --data if not given.")
-]
-Tokens = Annotated[
-    Path | None, typer.Option("--tokens", help="File of clients' token hashes; turns authentication on.")
-]
-Backbone = Annotated[
-    Path | None, typer.Option(help="Backbone of an artifact that holds only what was trained, if it moved.")
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the model in one worker.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
-Vectors = Annotated[str | None, typer.Option(help="How similar cases are searched: exact, or pgvector on PostgreSQL.")]
+cli.add_typer(audit_command.events, name="audit")
 
 
 @cli.command()
@@ -92,7 +79,6 @@ def worker(
     threads: Threads = None,
     device: Device = None,
     vectors: Vectors = None,
-    stop_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Answer the cases that wait, until told to stop."""
     from services import logs
@@ -111,8 +97,7 @@ def worker(
             threads=threads,
             device=device,
             vectors=vectors,
-        ),
-        stop_with_parent=stop_with_parent,
+        )
     )
 
 
@@ -147,11 +132,12 @@ def fsck(
     """Tell where database and files contradict each other, by id. Exits with 0 if nowhere, 1 if somewhere, 2 if it
     cannot be told."""
     from services import fsck as checking
+    from services.blobs import Blobs
     from services.settings import settings
 
     folder = settings(data=data).data
-    with _database(data, database_url) as database:
-        blobs = checking.opened(folder)
+    with database_of(data, database_url) as database:
+        blobs = Blobs.there(folder)
         found = checking.check(database, blobs, deep=deep, **({"older_than": 0.0} if every else {}))
         for finding in found:
             typer.echo(finding)
@@ -170,7 +156,7 @@ def list_jobs(
     """Tell the work that is owed, oldest first: id, state, attempts, reason, age in seconds."""
     from services.jobs import letters
 
-    with _database(data, database_url) as database:
+    with database_of(data, database_url) as database:
         for line in letters.lines(database, state):
             typer.echo(line)
 
@@ -187,7 +173,7 @@ def retry(
 
     if (job_id is None) != all_dead:
         raise typer.BadParameter("name a job, or say --all-dead")
-    with _database(data, database_url) as database:
+    with database_of(data, database_url) as database:
         for retried in letters.retry(database, job_id):
             typer.echo(retried)
 
@@ -196,29 +182,16 @@ def retry(
 def token(
     name: Annotated[str, typer.Argument(help="The client's name: 1-64 of A-Z a-z 0-9 . _ -")],
     tokens: Annotated[Path, typer.Option("--tokens", help="File to add its hash to.")],
-    reviewer: Annotated[
-        bool, typer.Option("--reviewer", help="May see whose a held case's parts are, reconcile it, and sign off.")
-    ] = False,
+    role: Annotated[
+        str, typer.Option(help="system (sends and reads cases), clinician (also decides), auditor, researcher.")
+    ] = "system",
 ) -> None:
     """Let a client in: prints its token, this once."""
-    from services.auth import add_client
+    from services.auth import Role, add_client
 
-    typer.echo(add_client(tokens, name, reviews=reviewer))
-
-
-@contextmanager
-def _database(data: Path | None, database_url: str | None) -> "Iterator[services.db.Database]":
-    """A database that is there, for the length of a command."""
-    from services import logs
-    from services.jobs.prepare import opened
-    from services.settings import settings
-
-    logs.configure("WARNING")
-    database = opened(settings(data=data, database_url=database_url).url)
-    try:
-        yield database
-    finally:
-        database.close()
+    if role not in (roles := [one.value for one in Role if one is not Role.LOCAL]):
+        raise typer.BadParameter(f"{role} is none of {', '.join(roles)}")
+    typer.echo(add_client(tokens, name, Role(role)))
 
 
 def main() -> None:

@@ -23,33 +23,15 @@ from services.cases.content import FILE_MISSING
 from services.cases.hold import read_secret
 from services.cases.stored import LOST
 from services.db import Database
+from services.evidence.files import DAMAGED, MISSING, Finding, wrong
 from services.jobs import skew, state
 from services.jobs.queue import Queue
 from services.reports import store as reports
 from services.tables import CaseRow, DueRow, ImageRow, InstanceRow, JobRow, ReportRow, ResultRow
 
-MISSING, DAMAGED, UNNAMED, RETURNED = "file_missing", "file_damaged", "file_unnamed", "file_returned"
+UNNAMED, RETURNED = "file_unnamed", "file_returned"
 NO_WORKFLOW, NO_JOB = "job_without_workflow", "workflow_without_job"
 NO_REPORT, NO_RESULT = "report_not_owed", "case_not_owed"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong, with what by its id, and the ids of the rows that it concerns."""
-
-    kind: str
-    name: str
-    of: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\t".join((self.kind, self.name, " ".join(self.of))).rstrip()
-
-
-def opened(folder: Path) -> Blobs:
-    """The files in a data folder. Raises ConfigError if there are none: a wrong path must not look like a loss."""
-    if not (folder / "blobs").is_dir():
-        raise ConfigError("there are no files", where=str(folder), mend="check --data")
-    return Blobs(folder / "blobs")
 
 
 def check(database: Database, blobs: Blobs, *, deep: bool = False, older_than: float = YOUNG_SECONDS) -> list[Finding]:
@@ -64,7 +46,7 @@ def check(database: Database, blobs: Blobs, *, deep: bool = False, older_than: f
             *(Finding(NO_RESULT, case) for case in session.scalars(_cases_without_result())),
         ]
     return [
-        *_wrong_files(blobs, named, deep),
+        *wrong(blobs, named, deep=deep),
         *_returned(blobs, given_up),
         *_unnamed(database, blobs, older_than),
         *owed,
@@ -84,9 +66,10 @@ def repair(database: Database, blobs: Blobs, findings: Collection[Finding], fold
         blobs.lay_aside(name)
     gone |= names.get(DAMAGED, set())
     gone = {name for name in gone if not blobs.is_sound(name) and not blobs.bring_back(name)}  # it may have come since
-    queue = Queue(database, limit=0)
+    queue, secret = Queue(database, limit=0), read_secret(folder)
+    audit.keyed(database, secret)
     try:
-        _Repair(database, queue, read_secret(folder)).all(gone, names)
+        _Repair(database, queue, secret).all(gone, names)
     finally:
         queue.close()
 
@@ -178,14 +161,6 @@ def _given_up(session: Session) -> set[str]:
     lost = {name for name, facts in session.execute(query) if facts.get(LOST)}
     images = sa.select(ImageRow.sha256).where(ImageRow.code == FILE_MISSING, ImageRow.sop_uid.is_not(None))
     return lost | {name for name in session.scalars(images) if name}
-
-
-def _wrong_files(blobs: Blobs, named: dict[str, list[str]], deep: bool) -> Iterator[Finding]:
-    for name, owners in sorted(named.items()):
-        if not blobs.holds(name):
-            yield Finding(MISSING, name, tuple(dict.fromkeys(owners)))
-        elif deep and not blobs.is_sound(name):
-            yield Finding(DAMAGED, name, tuple(dict.fromkeys(owners)))
 
 
 def _returned(blobs: Blobs, given_up: Collection[str]) -> Iterator[Finding]:

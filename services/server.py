@@ -2,20 +2,22 @@
 
 import itertools
 import logging
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from multiprocessing.context import ForkServerProcess
+from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
 
-from clinimm.errors import ConfigError
+from clinimm.errors import ClinimmError, ConfigError
 from services.app import create_app
 from services.jobs.prepare import ready
 from services.settings import HEAD_BYTES, Settings
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 REFUSED = 2  # the exit code of a command that an operator must mend
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["services.worker"])
 
 
 def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], None]) -> None:
@@ -65,37 +69,49 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ConfigError("the address cannot be bound", where=f"{host}:{port}", mend="choose another") from error
+    # What accepts inherits it. Without, the second of two small writes, as of an answer's head and body, waits for the
+    # caller's acknowledgment of the first, which comes 40 ms late; asyncio sets it on sockets of a named protocol only.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
 
 
 class _Keeper:
-    """Keeps a worker alive as a child. Its standard input is a pipe that nobody writes to: it closes when we die.
+    """Keeps a worker alive as a child, forked from a process that has imported what a worker needs: loading that takes
+    most of a worker's start, and one that died is missed until the next is there.
 
     `refused` and `on_refusal` tell that its first start ended in a refusal, which no other start would mend."""
 
     def __init__(self, settings: Settings, on_refusal: Callable[[], None]) -> None:
         self.settings, self.on_refusal, self.refused = settings, on_refusal, False
         self._stopping = threading.Event()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: ForkServerProcess | None = None
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
         """A worker for the length of the block."""
+        os.environ.update(_environment(self.settings))  # what it is forked from has ours
         thread = threading.Thread(target=self._run, name="worker-keeper", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._stop()
+            self._stopping.set()
+            self._tell("terminate")
+            thread.join(self.settings.drain_seconds + 10)
+            self._tell("kill")
             thread.join()
 
     def _run(self) -> None:
         pause = FIRST_PAUSE
         for start in itertools.count():
             started = time.monotonic()
-            self._child = subprocess.Popen(_command(), env=_environment(self.settings), stdin=subprocess.PIPE)
-            code = self._child.wait()
+            self._child = FORKS.Process(target=_work, name="worker")
+            self._child.start()
+            if self._stopping.is_set():
+                self._tell("terminate")
+            self._child.join()
+            code = self._child.exitcode
             if self._stopping.is_set():
                 return
             log.error("worker died", extra={"code": code, "restart_in_seconds": pause})
@@ -107,19 +123,22 @@ class _Keeper:
                 return
             pause = FIRST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
 
-    def _stop(self) -> None:
-        self._stopping.set()
-        if self._child is None:
-            return
-        self._child.terminate()
-        try:
-            self._child.wait(self.settings.drain_seconds + 10)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
+    def _tell(self, signal_name: Literal["terminate", "kill"]) -> None:
+        if self._child is not None and self._child.is_alive():
+            getattr(self._child, signal_name)()
 
 
-def _command() -> list[str]:
-    return [sys.executable, "-m", "services.cli", "worker", "--stop-with-parent"]
+def _work() -> None:
+    """A worker, in a child of its own; what an operator can mend ends it with `REFUSED`."""
+    from services import logs, worker
+    from services.settings import settings
+
+    logs.configure()
+    try:
+        worker.run(settings())
+    except (ClinimmError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(REFUSED) from error
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -134,7 +153,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATABASE_PASSWORD_FILE": settings.database_password_file,
         "THREADS": settings.threads,
         "DEVICE": settings.device,
+        "HEADS": settings.heads,
         "VECTORS": settings.vectors,
     }
     own = {f"CLINIMM_{name}": str(value) for name, value in given.items() if value}
-    return {**os.environ, "OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "PASSIVE", **own}
+    return {"OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "PASSIVE", **own}

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     `reserve_bytes` of room in `data` are kept for recording what is refused once there is no other room.
     `features_bytes` is what workers may keep of what they found in films and notes, so that a value that comes late
     costs no second look at them.
+    `heads` is the folder where workers keep the signed ends of the chain of events and the key they are signed with, by
+    default `heads` in `data`: better where whoever can write the database cannot write.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
     set it alike for the API and its workers."""
 
@@ -97,7 +99,12 @@ class Settings(BaseSettings):
     device: str = "cpu"
     reserve_bytes: int = Field(32 * MIB, ge=0)
     features_bytes: int = Field(4 * 1024 * MIB, ge=0)
+    heads: Path | None = None
     vectors: Literal["exact", "pgvector"] = "exact"
+
+    @property
+    def heads_folder(self) -> Path:
+        return self.heads or self.data / "heads"
 
     @property
     def pace(self) -> Pace:

@@ -3,50 +3,26 @@
 A case is a set of inputs that only grows, each addition a version, whole, in one transaction; a result is bound to the
 hash of what the case held and never changes."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
-    DateTime,
-    Dialect,
+    BigInteger,
     ForeignKey,
     Index,
     LargeBinary,
-    MetaData,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     Update,
     update,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-NAMES = {
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ix": "ix_%(table_name)s_%(column_0_name)s",
-}
+from services.db.base import Base, Moment
 
-
-class Moment(TypeDecorator[datetime]):
-    """A time in UTC, aware on both databases: SQLite forgets the zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=NAMES)
-    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012
+__all__ = ["Base", "Moment"]
 
 
 class CaseRow(Base):
@@ -55,6 +31,7 @@ class CaseRow(Base):
     answer may be given, or empty; `complete` says of a modality that nothing more will come, and why it has none."""
 
     __tablename__ = "cases"
+    __table_args__ = (Index("ix_cases_client", "client", "seq"),)
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True)
     client: Mapped[str] = mapped_column(String(64))
@@ -67,7 +44,7 @@ class CaseRow(Base):
     created_hash: Mapped[str] = mapped_column(String(64), unique=True)
     held: Mapped[str] = mapped_column(String(32))
     complete: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
     images: Mapped[list["ImageRow"]] = relationship(order_by="ImageRow.position", lazy="raise")
     notes: Mapped[list["NoteRow"]] = relationship(order_by="NoteRow.position", lazy="raise")
     labs: Mapped[list["LabRow"]] = relationship(order_by="LabRow.position", lazy="raise")
@@ -157,6 +134,7 @@ class LabRow(Base):
     by. What becomes of it shows from all values of the case together."""
 
     __tablename__ = "labs"
+    __table_args__ = (Index("ix_labs_series", "series", "received_at"),)
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     version: Mapped[int]
@@ -166,6 +144,8 @@ class LabRow(Base):
     collected_at: Mapped[datetime | None]
     received_at: Mapped[datetime]
     original: Mapped[dict[str, Any]]
+    series: Mapped[str] = mapped_column(String(32))
+    usual_unit: Mapped[str] = mapped_column(String(64))
 
 
 class ReconciliationRow(Base):
@@ -220,7 +200,9 @@ class ResultRow(Base):
 
 
 class ReviewRow(Base):
-    """A person's word on a result. A sign-off holds until a later result crosses a threshold."""
+    """A person's word on a result, never changed: the next is another row. `findings` are words on its targets,
+    `record_sha256` is of the report's record that was looked at. A sign-off holds until a later result crosses a
+    threshold."""
 
     __tablename__ = "reviews"
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)
@@ -228,6 +210,8 @@ class ReviewRow(Base):
     result_id: Mapped[str] = mapped_column(ForeignKey("results.id"))
     verdict: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(String(1000))
+    findings: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    record_sha256: Mapped[str] = mapped_column(String(64))
     client: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
 
@@ -283,8 +267,7 @@ class JobRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker that lives: `beats` goes up while it does, whatever the clocks say. `seen_at` is for people; `metrics`
-    are what it counted since it began."""
+    """A worker that lives: its `beats` go up, whatever clocks say. `seen_at` is for people; `metrics` it counted."""
 
     __tablename__ = "workers"
     id: Mapped[str] = mapped_column(String(120), primary_key=True)
@@ -295,14 +278,21 @@ class WorkerRow(Base):
 
 
 class EventRow(Base):
-    """Who did what to what, written in the transaction that did it. Ids and hashes only; rows are never changed."""
+    """Who did what to what, written in the transaction that did it. Ids and hashes only; the database lets no row be
+    changed or taken out. `patient` is a token. `hash` chains it to the one before."""
 
     __tablename__ = "events"
-    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     time: Mapped[datetime]
+    monotonic_ns: Mapped[int] = mapped_column(BigInteger)
     actor: Mapped[str] = mapped_column(String(120))
+    role: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(48))
+    outcome: Mapped[str] = mapped_column(String(16))
     object_id: Mapped[str] = mapped_column(String(160), index=True)
     case_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    patient: Mapped[str] = mapped_column(String(32), index=True)
     request_id: Mapped[str] = mapped_column(String(64))
     facts: Mapped[dict[str, Any]]
+    hash: Mapped[str] = mapped_column(String(64))

@@ -1,6 +1,7 @@
 """A worker: one model in memory, answering what is owed until it is told to stop."""
 
 import logging
+import multiprocessing
 import os
 import secrets
 import signal
@@ -8,14 +9,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 
 from clinimm.features.store import Features
 from clinimm.inference import Predictor
 from clinimm.io.sandbox import Sandbox
+from services import audit
+from services.audit.heads import Signer
+from services.audit.notary import Notary
 from services.blobs import Blobs, Sweeper
 from services.cases import store as cases
+from services.cases.hold import read_secret
 from services.cases.owing import Settler
 from services.db import Database, is_away
 from services.diagnosis import Diagnosis
@@ -34,11 +40,12 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 300.0
 
 
-def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
-    """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. With `stop_with_parent`, also
-    when the process that holds the other end of its standard input is gone."""
-    stop = _stop_event(stop_with_parent)
+def run(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. The worker of an API's process ends
+    with that process too."""
+    stop = _stop_event()
     database = ready(settings.url)
+    audit.keyed(database, read_secret(settings.data))
     reads = Reads()
     sandbox = Sandbox(settings.limits.confinement, processes=2, observe=reads.note)
     features = Features(settings.data / "features", settings.features_bytes)
@@ -63,12 +70,14 @@ def run(settings: Settings, *, stop_with_parent: bool = False) -> None:
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     settler = Settler(database, queue, predictor.digest, settings.pace)
     claims = Claims(settings.data / "keys")
-    _Housekeeping(database, blobs, queue, executors, engine, settler, reads, claims).until(
+    notary = Notary(database, Signer(settings.heads_folder))
+    _Housekeeping(database, blobs, queue, executors, engine, settler, reads, claims, notary).until(
         stop, every=settings.heartbeat_seconds
     )
     log.info("worker stopping", extra={"worker": name})
     engine.stop(settings.drain_seconds)
     handed_back = executors.leave(queue.client)
+    _attempt(notary.close)
     log.info("worker stopped", extra={"worker": name, "handed_back": len(handed_back)})
     sandbox.close()
     logging.shutdown()
@@ -89,6 +98,7 @@ class _Housekeeping:
     settler: Settler
     reads: "Reads"
     claims: Claims
+    notary: Notary
     swept: float = 0.0
 
     def __post_init__(self) -> None:
@@ -96,17 +106,14 @@ class _Housekeeping:
 
     def until(self, stop: threading.Event, *, every: float) -> None:
         while not stop.wait(every):
-            try:
-                self.turn()
-            except Exception as error:
-                if not is_away(error):
-                    log.exception("housekeeping failed")
+            _attempt(self.turn)
 
     def turn(self) -> None:
         self.executors.beat({"reads": self.reads.counted()})
         rescued = self.executors.rescue(self.queue.client)
         recalled = self.executors.recall(self.queue.client, self.engine.running)
         self.settler.turn()
+        self.notary.turn()
         if rescued:
             log.warning("jobs rescued from dead workers", extra={"jobs": rescued})
         if recalled:
@@ -143,16 +150,23 @@ class Reads:
             return dict(self._counted)
 
 
-def _stop_event(stop_with_parent: bool) -> threading.Event:
+def _attempt(chore: Callable[[], object]) -> None:
+    try:
+        chore()
+    except Exception as error:
+        if not is_away(error):
+            log.exception("housekeeping failed")
+
+
+def _stop_event() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if stop_with_parent:
-        threading.Thread(target=_await_end_of_parent, args=(stop,), daemon=True).start()
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_await_end, args=(parent, stop), daemon=True).start()
     return stop
 
 
-def _await_end_of_parent(stop: threading.Event) -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
+def _await_end(parent: BaseProcess, stop: threading.Event) -> None:
+    parent.join()
     stop.set()

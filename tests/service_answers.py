@@ -3,7 +3,9 @@
 from typing import Any
 
 from clinimm.types import Abstention, InputState, Prediction, Status, TargetPrediction
+from services.db import now
 from services.results import service as results
+from services.reviews.store import StoredReview
 
 
 def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: Abstention | None = None) -> dict[str, Any]:
@@ -21,3 +23,8 @@ def record(case_id: str, *, labs: Status = Status.ABSENT, abstained: Abstention 
 def content(shown: dict[str, Any]) -> results.Content:
     """What an answer to a posted case is to."""
     return results.Content(shown["id"], shown["version"], shown["inputs_hash"])
+
+
+def said(result_id: str, verdict: str, reader: str = "ann") -> StoredReview:
+    """What a reader said of a result, as it is kept."""
+    return StoredReview(result_id, verdict, "why", (), "", reader, now())

@@ -94,6 +94,7 @@ def test_every_reason_is_reached_and_gives_no_number(reason: Abstention, decider
         assert (target.conformal_set, target.coverage, target.conformal_level) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_the_last_reason_is_reached_where_no_label_was_ever_seen(scores: Scores) -> None:
     blind = replace(scores, targets=np.full_like(scores.targets, np.nan))
     half = replace(scores, targets=np.where([True, False], scores.targets, np.nan))
@@ -185,6 +186,7 @@ def test_an_input_that_the_gate_doubts_is_named_and_one_alone_is_no_ground_for_a
     assert replace(decider, rules=rules(abstain_doubted=False)).decide(alone).abstained is None
 
 
+@pytest.mark.slow
 def test_what_an_artifact_keeps_knows_its_targets_apart_whatever_they_are_called(scores: Scores) -> None:
     """JSON files are written with their names in order of the alphabet; the targets come in the model's."""
     odd = replace(scores, target_names=("pneumonia", "edema"))

@@ -93,6 +93,17 @@ def test_an_explanation_adds_up_and_gives_the_absent_exactly_nothing(predictor: 
         assert served.logit == pytest.approx(attribution.logit, abs=1e-4)
 
 
+@pytest.mark.slow
+def test_an_explanation_says_what_it_was_tested_for(predictor: Predictor, cases: list[Case]) -> None:
+    case = next(case for case in cases if len(case.inputs) == 3)
+    [quick], [thorough] = (predictor.explain(case, "pneumonia", thorough=one) for one in (False, True))
+    assert {"completeness", "efficiency", "gate"} <= {check.name for check in quick.checks}
+    only = {check.name for check in thorough.checks} - {check.name for check in quick.checks}
+    assert {"repeat", "sensitivity", "randomized weights"} <= only
+    assert {check.name: check.value for check in thorough.checks}["repeat"] == 0
+    assert thorough.trusted is (thorough.failed == ())
+
+
 def test_an_unknown_target_says_what_the_targets_are(predictor: Predictor, cases: list[Case]) -> None:
     with pytest.raises(ConfigError, match="pneumonia"):
         predictor.explain(cases[0], "pneumonis")

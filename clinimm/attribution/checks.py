@@ -9,11 +9,15 @@ EFFICIENCY_LIMIT = 1e-3
 AGREEMENT_LIMIT = 1e-3
 
 
+def allowed(change: float, tolerance: float) -> float:
+    """The greatest gap, in logits, of maps that explain this change of the logit."""
+    return max(tolerance * abs(change), FLOOR)
+
+
 def completeness(total: float, change: float, tolerance: float) -> Check:
     """The relative gap between what the maps sum to and the `change` of the logit from baseline to case.
 
-    The change is taken as `FLOOR / tolerance` at least, so that the check passes exactly if the gap is within
-    `tolerance` of the change or within `FLOOR` logits, whichever is more."""
+    The change is taken as `FLOOR / tolerance` at least, so that the check passes exactly if the gap is `allowed`."""
     return Check("completeness", abs(total - change) / max(abs(change), FLOOR / tolerance), tolerance)
 
 

@@ -12,7 +12,8 @@ from clinimm.types import Modality
 
 @runtime_checkable
 class Explainable(Protocol):
-    """A net that splits into `embed`, `encode` and `fuse`, so that the last two can be differentiated or re-run.
+    """A net that splits into `embed`, `encode` and `fuse`, so that the last two can be differentiated or re-run;
+    `encode_one` is `encode` of a single modality.
 
     Text encoders also hold `pad_id: int` and `special_ids: tuple[int, ...]`, image encoders `typical`, the median
     training picture (c, h, w[, d]). `prior` are the logits of a case of which nothing is known."""
@@ -26,6 +27,8 @@ class Explainable(Protocol):
     def encode(
         self, embedded: Mapping[str, Tensor], masks: Mapping[str, Tensor | None], present: Bool[Tensor, "b m"]
     ) -> dict[str, Tokens]: ...
+
+    def encode_one(self, name: str, embedded: Tensor, mask: Tensor | None, present: Bool[Tensor, " b"]) -> Tokens: ...
 
     def fuse(
         self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"], quality: Mapping[str, Float[Tensor, "b q"]]

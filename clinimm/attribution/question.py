@@ -18,6 +18,7 @@ class Question:
     untouched and never differentiated."""
 
     network: Explainable
+    batch: Batch
     target_index: int
     used: tuple[str, ...]
     embedded: Mapping[str, Tensor]
@@ -40,9 +41,13 @@ class Question:
 
     def fused(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:
         """The target's logit when only the inputs in `present` are looked at."""
+        return self.answers(tokens, present)[:, self.target_index]
+
+    def answers(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b k"]:
+        """`fused` for every target at once."""
         rows = present.shape[0]
         quality = {name: _repeat(value, rows) for name, value in self.quality.items()}
-        return self.network.fuse(dict(tokens), present, quality).logits[:, self.target_index]
+        return self.network.fuse(dict(tokens), present, quality).logits
 
     def at(self, place: float) -> tuple[Tensor, ...]:
         """The inputs in use at a place of the straight path: 0 is the baselines, 1 the case."""
@@ -71,6 +76,7 @@ def ask(network: Explainable, batch: Batch, target_index: int) -> Question:
         baseline = network.embed(baseline_batch(network, batch))
     return Question(
         network=network,
+        batch=batch,
         target_index=target_index,
         used=tuple(name for name, part in batch.modalities.items() if bool(part.present[0])),
         embedded=embedded,

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from clinimm.config.backbone import BackboneUse
 from clinimm.config.decision import Decision
+from clinimm.config.explain import Explain
 from clinimm.config.inputs import (
     NAME,
     Data,
@@ -118,6 +119,7 @@ class Config(Section):
     run: Run = Run()
     evaluation: Evaluation = Evaluation()
     decision: Decision = Decision()
+    explain: Explain = Explain()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":

@@ -13,8 +13,8 @@ Crop = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Placement:
-    """How a stored grid lies on the model's: axis by axis, grid pixel = (stored pixel - start) * scale + offset, where
-    pixels are counted from their edges. `extent` is how many stored pixels from `start` are used."""
+    """How a picture lies on the model's grid, axis by axis: of its pixels `extent` from `start` on are shrunk by about
+    `scale`, and the grid's pixels from `offset` on show them; geometry.py leads back exactly."""
 
     start: tuple[int, ...]
     extent: tuple[int, ...]
@@ -26,6 +26,15 @@ class Placement:
     def resized(self) -> tuple[int, ...]:
         """Size of the picture on the grid, before padding."""
         return tuple(max(1, round(n * s)) for n, s in zip(self.extent, self.scale, strict=True))
+
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """How many pixels from `start` the resized picture stands for: of a volume whole blocks alone."""
+        if len(self.size) == 2:
+            return self.extent
+        return tuple(
+            n // block * block for n, block in zip(self.extent, _blocks(self.extent, self.resized), strict=True)
+        )
 
 
 def place(shape: Sequence[int], size: Sequence[int], crop: Crop | None = None) -> Placement:
@@ -60,6 +69,9 @@ def resize(pixels: Float[Tensor, "..."], size: Sequence[int]) -> Float[Tensor, "
     """Films by antialiased bilinear interpolation; volumes by averaging whole blocks first, then trilinear."""
     if pixels.ndim == 2:
         return interpolate(pixels[None, None], size=tuple(size), mode="bilinear", antialias=True)[0, 0]
-    block = [max(1, n // m) for n, m in zip(pixels.shape, size, strict=True)]
-    coarse = torch.nn.functional.avg_pool3d(pixels[None, None], block)
+    coarse = torch.nn.functional.avg_pool3d(pixels[None, None], _blocks(pixels.shape, size))
     return interpolate(coarse, size=tuple(size), mode="trilinear", align_corners=False)[0, 0]
+
+
+def _blocks(shape: Sequence[int], size: Sequence[int]) -> list[int]:
+    return [max(1, n // m) for n, m in zip(shape, size, strict=True)]

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from clinimm.data.geometry import Geometry, geometry_of
 from clinimm.data.picture import Placement, onto_grid, place
 from clinimm.data.quality.picture import PICTURE, picture_quality
 from clinimm.data.seen import Seen
 from clinimm.errors import InputError, UnsupportedInput
 from clinimm.io.sandbox import Sandbox
+from clinimm.io.scan_types import Orientation
 from clinimm.types import ImageFile, Modality
 
 _BLANK = 1e-4  # standard deviation, in [0, 1], under which a picture shows nothing
@@ -22,14 +24,28 @@ _ENOUGH = 4  # stored pixels a side of the grid that are worth keeping for its a
 
 @dataclass(frozen=True)
 class Look:
-    """A picture read: `stored` in [0, 1] within its crop, `pixels` the same on the model's grid, where it stands as
-    `placement` says; what its file tells, and the reader's flags."""
+    """A picture read: `whole` in [0, 1], `pixels` its crop on the model's grid, where it stands as `placement` says;
+    where it lies in the patient, what its file tells, and the reader's flags. `spacing_mm` is between pixels of
+    `whole`."""
 
-    stored: Float[Tensor, "h w *d"]
+    whole: Float[Tensor, "h w *d"]
     pixels: Float[Tensor, "1 ..."]
     placement: Placement
+    spacing_mm: tuple[float, ...] | None
+    orientation: Orientation | None
     facts: Mapping[str, Any]
     flags: tuple[str, ...]
+
+    @property
+    def stored(self) -> Float[Tensor, "h w *d"]:
+        """What is within the crop."""
+        placed = self.placement
+        return self.whole[tuple(slice(s, s + n) for s, n in zip(placed.start, placed.extent, strict=True))]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the model's grid lies on the file's pixels."""
+        return geometry_of(self.placement, self.facts)
 
     @property
     def shown(self) -> Float[Tensor, "h w *d"]:
@@ -83,8 +99,7 @@ class PictureDoor:
         stored = torch.from_numpy(np.ascontiguousarray(scan.pixels))
         placement = place(tuple(stored.shape), size, given.crop)
         pixels = onto_grid(stored, placement).clamp(0, 1)
-        within = tuple(slice(s, s + n) for s, n in zip(placement.start, placement.extent, strict=True))
-        return Look(stored[within], pixels, placement, scan.facts, scan.flags)
+        return Look(stored, pixels, placement, scan.spacing_mm, scan.orientation, scan.facts, scan.flags)
 
     def blank(self) -> Seen:
         return Seen(torch.zeros(self.modality.shape), None, torch.zeros(len(PICTURE)))

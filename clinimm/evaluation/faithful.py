@@ -3,26 +3,22 @@
 Source: Sundararajan, Taly & Yan 2017 (completeness); Adebayo et al. 2018, Sanity Checks for Saliency Maps (maps that do
 not change with the weights show the picture, not the model)."""
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import nn
 
 from clinimm.attribution.committee import explain_committee
 from clinimm.attribution.explain import MAX_STEPS, explain
 from clinimm.attribution.network import Explainable
+from clinimm.attribution.trust.randomized import SHUFFLES, STEPS, cosine, shuffled
 from clinimm.batch import Batch
 from clinimm.evaluation.limits import Finding
 from clinimm.models.committee import Committee
 from clinimm.types import Attribution
 
-SHUFFLES = 3  # with three analytes one shuffled net may resemble ours by luck; the mean of three does so once in 200
-_KEPT = ("prior", "share", "covariance", "side")  # what is no weight: shuffled, it would be none of its kind
 TOLERANCE = 0.01  # of the maps' sum, as in every explanation
-_STEPS = 32  # of a shuffled net's path, whose maps need not add up to the last digit
 
 
 def explanations_hold(
@@ -51,32 +47,11 @@ def _resemblance(
     cosines = []
     for _ in range(SHUFFLES):
         other = shuffled(network, generator)
-        theirs = [_explained(other, one, j, targets[j], max_steps=_STEPS) for one, j in asked]
+        theirs = [_explained(other, one, j, targets[j], max_steps=STEPS) for one, j in asked]
         cosines += [cosine(a, b) for a, b in zip(ours, theirs, strict=True)]
     mean = float(np.mean(cosines))
     told = f"maps of a net with shuffled weights resemble these by {mean:+.2f} (cosine; limit {limit:.2f})"
     return Finding("randomized weights", mean <= limit, told)
-
-
-def shuffled(network: nn.Module, generator: torch.Generator) -> nn.Module:
-    """A copy whose weights are the same numbers, each tensor's in another order."""
-    other = copy.deepcopy(network)
-    for name, tensor in other.state_dict().items():
-        if tensor.is_floating_point() and tensor.numel() > 1 and name.rpartition(".")[2] not in _KEPT:
-            order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
-            tensor.copy_(tensor.reshape(-1)[order].reshape(tensor.shape))
-    return other.eval()
-
-
-def cosine(first: Attribution, second: Attribution) -> float:
-    """How much two explanations of one case point the same way; 0 where one is 0 everywhere or not finite."""
-    a, b = _flat(first), _flat(second)
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if np.isfinite(length) and length > 0 else 0.0
-
-
-def _flat(attribution: Attribution) -> Float[np.ndarray, " p"]:
-    return np.concatenate([values.ravel() for values in attribution.maps.values()]).astype(np.float64)
 
 
 def _explained(network: nn.Module, one: Batch, target: int, name: str, max_steps: int = MAX_STEPS) -> Attribution:
@@ -85,7 +60,7 @@ def _explained(network: nn.Module, one: Batch, target: int, name: str, max_steps
         here = one.to(network.prior.device)
         return explain_committee(network, here, target, target_name=name, tolerance=TOLERANCE, max_steps=max_steps)
     assert isinstance(network, Explainable)  # noqa: S101 - what we train is
-    return explain(network, one.to(network.prior.device), target, target_name=name, max_steps=max_steps)
+    return explain([(network, 1.0)], one.to(network.prior.device), target, target_name=name, max_steps=max_steps)
 
 
 def _most_inputs(batch: Batch, cases: int) -> list[int]:

@@ -24,6 +24,7 @@ COMPARED = ("auroc", "sensitivity", "specificity", COVERAGE)  # not Brier and EC
 OTHER, UNKNOWN = "other", "unknown"
 
 _AGE = re.compile(r"(^|_)age(_years?|_y)?$")
+_AGES = re.compile(r"(\d+)(?:-(\d+)|\+)")
 _MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", UNKNOWN})
 _LEVELS = 6  # a column of no more distinct numbers than that holds codes, not quantities
 
@@ -106,6 +107,27 @@ def groupings(attributes: Mapping[str, Sequence[str]], *, fewest: int = FEWEST_C
         if len(groups) > 1:
             found[name] = groups
     return found
+
+
+def group_of(value: str, labels: Sequence[str]) -> str | None:
+    """Which of the `labels` that `groupings` gave an attribute a patient of this value belongs to; None for none."""
+    word = value.strip()
+    if word.lower() in _MISSING:
+        return UNKNOWN if UNKNOWN in labels else None
+    if word in labels:
+        return word
+    number = _number(word)
+    bands = [label for label in labels if (ends := _ends(label)) and ends[0] <= number <= ends[1]]
+    return bands[0] if bands else OTHER if OTHER in labels else None
+
+
+def _ends(label: str) -> tuple[float, float] | None:
+    """The lowest and highest number in a band of ages or a quarter; None for a word."""
+    if found := _AGES.fullmatch(label):
+        return float(found[1]), np.nextafter(float(found[2]) + 1, 0) if found[2] else np.inf
+    low, _, high = label.partition(" to ")
+    ends = _number(low), _number(high)
+    return None if np.isnan(ends).any() else ends
 
 
 def _numbers(name: str, words: np.ndarray) -> dict[str, Group]:

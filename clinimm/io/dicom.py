@@ -124,11 +124,13 @@ def _assemble(
 ) -> Scan:
     volume = decode_volume(pieces, stack, at_least, limits)
     tones = [frame_of(pieces, index)[2] for index in stack.order]
-    window, inverted = _apply_window(volume.values, tones, choice)
+    middle = tones[len(tones) // 2]
+    window = _apply_window(volume.values, middle, choice)
     first, plane, tone = frame_of(pieces, stack.order[0])
     slices = len(volume.values)
     spacing = _spacing(plane, volume.factor, stack, slices)
-    facts = {**first.facts, "window": window.facts(), "inverted": inverted}
+    facts = {**first.facts, "window": window.facts(), "inverted": middle.inverted}
+    facts["asked_window"] = None if middle.voi is None else middle.voi.facts()
     facts |= {"files": len(pieces), "slices": slices, "shrunk_by": volume.factor}
     facts |= {"missing_slices": stack.missing, "duplicate_slices": stack.duplicates}
     facts["acquired_at"] = latest(piece.facts["acquired_at"] for piece in pieces)
@@ -143,17 +145,14 @@ def _assemble(
     )
 
 
-def _apply_window(
-    values: Float32[np.ndarray, "d h w"], tones: Sequence[Tone], choice: WindowChoice
-) -> tuple[Window | Lookup, bool]:
+def _apply_window(values: Float32[np.ndarray, "d h w"], middle: Tone, choice: WindowChoice) -> Window | Lookup:
     """One window for the whole volume, since each slice its own would make slices incomparable: the middle one's."""
-    middle = tones[len(tones) // 2]
     window = choose_window(values, choice, middle.voi)
     for plane in values:
         window.apply(plane)
         if middle.inverted:
             np.subtract(1, plane, out=plane)
-    return window, middle.inverted
+    return window
 
 
 def _window_flags(tones: Sequence[Tone], window: Window | Lookup) -> tuple[str, ...]:

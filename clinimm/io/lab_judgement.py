@@ -41,7 +41,8 @@ _COMMENTS = {
 class LabItem:
     """One thing that a laboratory sent, verbatim. `source_id` is the laboratory's own identity of the value; a `code`
     without a `system` is LOINC if it is shaped like one; `limits` are the sender's reference range, in `unit`;
-    `received_at` is when it came in, against which its own times are judged, if not now."""
+    `usual_unit` is the one that its sender has always given such values in, where `unit` is another; `received_at` is
+    when it came in, against which its own times are judged, if not now."""
 
     name: str = ""
     source_id: str | None = None
@@ -51,6 +52,7 @@ class LabItem:
     comparator: Literal["", "<", "<=", ">=", ">"] = ""
     coded: str | None = None
     unit: str = ""
+    usual_unit: str = ""
     limits: Limits = (None, None)
     specimen: str | None = None
     collected_at: datetime | None = None
@@ -154,7 +156,14 @@ def _value(item: LabItem, analyte: Analyte, entry: Listed | None) -> JudgedLab:
         return JudgedLab(analyte.name, "accepted", "coded_value", unit=analyte.unit)
     if not is_measurable(item.value):
         return _refused(analyte, "not_a_number")
-    reading = read(Fraction(item.value), item.unit, analyte, comparator=item.comparator, limits=item.limits)
+    reading = read(
+        Fraction(item.value),
+        item.unit,
+        analyte,
+        comparator=item.comparator,
+        limits=item.limits,
+        usual=item.usual_unit,
+    )
     value = None if math.isnan(reading.value) else reading.value
     if reading.code:
         return JudgedLab(analyte.name, "quarantined", reading.code, reading.flags, value, analyte.unit)

@@ -15,6 +15,8 @@ from clinimm.io.unit_spellings import ALIASES
 from clinimm.types import Analyte
 
 _LIKELIER = math.log(20)  # by how much another unit must explain a value better before the stated one is doubted
+FAR = 5.0
+"""The factor from which on a unit that its sender never gave is doubted; between nearer ones values tell little."""
 _SAME_LIMIT = math.log(2)  # what the reference limits of two laboratories may differ by
 
 Limits = tuple[Decimal | None, Decimal | None]
@@ -38,9 +40,11 @@ def read(
     *,
     comparator: str = "",
     limits: Limits = (None, None),
+    usual: str = "",
     doubt: bool = True,
 ) -> Reading:
-    """The value, or the limit behind a comparator, as the model's analyte. Codes: `unit_missing`, `unit_unknown`,
+    """The value, or the limit behind a comparator, as the model's analyte; `usual` is the unit that its sender has
+    always given it in, if that is another. Codes: `unit_missing`, `unit_unknown`,
     `unit_incompatible`, `not_a_number` (too large for a float), `suspected_unit_error` (unless without `doubt`),
     `implausible_lab`. Raises ConfigError if the analyte's own unit is not UCUM."""
     entry, written = listed(analyte), unit.strip()
@@ -52,7 +56,9 @@ def read(
         else:
             stated = _stated(spelling, entry)
             read = _in_table(value, stated, analyte, entry)
-            if doubt and math.isfinite(read.value) and suspected(value, stated, entry, comparator, limits):
+            theirs = entry.unit(usual) if usual and entry.lists(usual) else None
+            is_doubted = doubt and math.isfinite(read.value)
+            if is_doubted and suspected(value, stated, entry, comparator, limits, theirs):
                 read = Reading(read.value, "suspected_unit_error")
     except InputError as error:
         return Reading(math.nan, error.code, aliased)
@@ -79,11 +85,18 @@ def match(
 
 
 def suspected(
-    value: Fraction, stated: ListedUnit, entry: Listed, comparator: str = "", limits: Limits = (None, None)
+    value: Fraction,
+    stated: ListedUnit,
+    entry: Listed,
+    comparator: str = "",
+    limits: Limits = (None, None),
+    usual: ListedUnit | None = None,
 ) -> bool:
     """Whether a value was likely measured in another listed unit than the stated one.
 
-    The sender's own reference limits decide where they fit one unit only. Without them a value is suspected that is
+    The sender's own reference limits decide where they fit one unit only. Without them a value is suspected in a unit
+    that is `FAR` from the one that its sender has always given it in: of many analytes no value tells its unit. So is
+    one that is
     ordinary in another unit, and twenty times likelier there among hospital patients. If `ordinary` holds, that befalls
     less than one sound value in twenty per other unit (Markov's inequality); `benchmarks/unit_swaps.py` counts two in a
     thousand. That "<" stands before little, or ">" before much, is no reason."""
@@ -93,12 +106,19 @@ def suspected(
     told = _told(stated, others, entry, limits)
     if told is not None:
         return not told
+    if usual is not None and apart(stated, usual) >= FAR:
+        return True
     here = _float(stated.canonical(value))
     if comparator[:1] == ("<" if here < entry.ordinary[1] else ">"):
         return False
     there = [_float(unit.canonical(value)) for unit in others]
     least = entry.log_likelihood(here) + _LIKELIER
     return any(entry.is_ordinary(other) and entry.log_likelihood(other) > least for other in there)
+
+
+def apart(a: ListedUnit, b: ListedUnit) -> float:
+    """By what factor two units differ; where they have zeros of their own, by what factor their steps do."""
+    return float(max(a.scale / b.scale, b.scale / a.scale))
 
 
 def _told(stated: ListedUnit, others: Iterable[ListedUnit], entry: Listed, limits: Limits) -> bool | None:

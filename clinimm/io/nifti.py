@@ -66,7 +66,7 @@ def _check_scale(slope: float, intercept: float, where: str) -> None:
 
 
 def _scan(image: Any, window: WindowChoice, at_least: int | None) -> Scan:
-    turned, affine = _turned(image)
+    turned, affine, axes = _turned(image)
     factor = shrink_factor(turned.shape[0], turned.shape[1], at_least)
     volume = np.stack([block_mean(turned[:, :, k], factor) for k in range(turned.shape[2])])
     finite = np.isfinite(volume)
@@ -85,6 +85,7 @@ def _scan(image: Any, window: WindowChoice, at_least: int | None) -> Scan:
         "window": chosen.facts(),
         "inverted": False,
         "shrunk_by": factor,
+        "axes": axes,
     }
     flat = len(volume) == 1
     spacing = (float(zooms[0]) * factor, float(zooms[1]) * factor, float(zooms[2]))
@@ -97,12 +98,16 @@ def _scan(image: Any, window: WindowChoice, at_least: int | None) -> Scan:
     )
 
 
-def _turned(image: Any) -> tuple[Float[np.ndarray, "h w d"], Float[np.ndarray, "4 4"]]:
-    """Voxels with axes nearest to back, left and head, and the affine that takes them to LPS."""
+def _turned(image: Any) -> tuple[Float[np.ndarray, "h w d"], Float[np.ndarray, "4 4"], list[int]]:
+    """Voxels with axes nearest to back, left and head, the affine that takes them to LPS, and along which axis of the
+    file, from 1, each of them runs, negative where it runs against it."""
     shape = (*image.shape[:3], 1, 1)[:3]
     values = np.asarray(image.dataobj, np.float32).reshape(shape)
     turn = ornt_transform(io_orientation(image.affine), axcodes2ornt("PLS"))
-    return apply_orientation(values, turn), LPS_FROM_RAS @ image.affine @ inv_ornt_aff(turn, shape)
+    axes = [0, 0, 0]
+    for i, (axis, flip) in enumerate(turn):
+        axes[int(axis)] = (i + 1) * int(flip)
+    return apply_orientation(values, turn), LPS_FROM_RAS @ image.affine @ inv_ornt_aff(turn, shape), axes
 
 
 def _display_range(header: Any) -> Window | None:

@@ -11,6 +11,9 @@ from clinimm.io.shrink import block_mean, shrink_factor
 from clinimm.io.window import choose_window, spanning
 
 DEEP = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+EXIF_ORIENTATION = 0x0112
+# EXIF's orientation -> along which axis of the file, from 1, each axis of the upright picture runs, - against it.
+UPRIGHT = {1: (1, 2), 2: (1, -2), 3: (-1, -2), 4: (-1, 2), 5: (2, 1), 6: (2, -1), 7: (-2, -1), 8: (-2, 1)}
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, UnidentifiedImageError)
 
 
@@ -39,6 +42,7 @@ def read_picture(data: bytes, where: str, window: WindowChoice, limits: Limits, 
         "window": chosen.facts(),
         "inverted": False,
         "shrunk_by": factor,
+        "axes": list(UPRIGHT.get(image.getexif().get(EXIF_ORIENTATION, 1), UPRIGHT[1])),
     }
     return Scan(values, facts=facts, flags=("first_frame_only",) if facts["frames"] > 1 else ())
 

@@ -58,7 +58,7 @@ class Child:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=child_environment(),
                 cwd="/",
             )
         try:
@@ -117,7 +117,8 @@ class Child:
         return buffer
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """What a limited child is told: where modules lie and what language we speak, and no secret."""
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     modules = os.pathsep.join(path or os.getcwd() for path in sys.path)
     return {**kept, **FRUGAL, "PYTHONPATH": modules}

@@ -14,7 +14,6 @@ from clinimm.batch import Batch, ModalityBatch, ModelOutput, Tokens
 from clinimm.models.completion import Completion
 from clinimm.models.encoder import Encoder
 from clinimm.models.features import FixedEncoder, joined
-from clinimm.models.forest import Forest
 from clinimm.models.narrow import NarrowNets
 from clinimm.models.network import encode_present, hide
 from clinimm.types import Modality
@@ -26,7 +25,7 @@ TREES = 2 / 3
 class Head(nn.Module):
     """What was learned from some cases: nets, and a forest per target over features and the nets' units."""
 
-    def __init__(self, nets: NarrowNets, forests: Sequence[Forest]) -> None:
+    def __init__(self, nets: NarrowNets, forests: Sequence[nn.Module]) -> None:
         super().__init__()
         self.nets = nets
         self.forests = nn.ModuleList(forests)
@@ -37,6 +36,17 @@ class Head(nn.Module):
         seen = with_units(x, units)
         trees = torch.stack([forest(seen) for forest in self.forests], dim=1)
         return (1 - TREES) * nets + TREES * trees
+
+    def answering(self, target: int) -> "Head":
+        """The same for one target, with no trees for the others: they are most of its cost."""
+        return Head(self.nets, [one if i == target else _Silent() for i, one in enumerate(self.forests)])
+
+
+class _Silent(nn.Module):
+    """A forest that says nothing."""
+
+    def forward(self, x: Float[Tensor, "b s"]) -> Float[Tensor, " b"]:
+        return x.new_zeros(len(x))
 
 
 def with_units(x: Float[Tensor, "b p"], units: Sequence[Float[Tensor, "g b u"]]) -> Float[Tensor, "b s"]:
@@ -77,8 +87,15 @@ class FeatureLearner(nn.Module):
 
     def hearing(self, heard: Bool[Tensor, "1 m"]) -> "FeatureLearner":
         """The same, deaf to all other inputs; everything is shared with this one."""
+        return self._with(list(self.heads), heard)
+
+    def answering(self, target: int) -> "FeatureLearner":
+        """The same for one target; what it says of the others means nothing. Everything is shared with this one."""
+        return self._with([cast(Head, head).answering(target) for head in self.heads], self.heard)
+
+    def _with(self, heads: Sequence[nn.Module], heard: Tensor | None) -> "FeatureLearner":
         encoders = {name: cast(FixedEncoder, encoder) for name, encoder in self.encoders.items()}
-        other = FeatureLearner(self.modalities, encoders, self.prior, list(self.heads))
+        other = FeatureLearner(self.modalities, encoders, self.prior, heads)
         other.completion, other.availability, other.heard = self.completion, self.availability, heard
         return other.train(self.training)
 
@@ -103,9 +120,13 @@ class FeatureLearner(nn.Module):
     ) -> dict[str, Tokens]:
         """One token of features per modality, 0 where it is absent."""
         return {
-            name: encode_present(encoder, embedded[name], masks[name], present[:, i])
-            for i, (name, encoder) in enumerate(self.named_encoders())
+            name: self.encode_one(name, embedded[name], masks[name], present[:, i])
+            for i, name in enumerate(self.encoders)
         }
+
+    def encode_one(self, name: str, embedded: Tensor, mask: Tensor | None, present: Bool[Tensor, " b"]) -> Tokens:
+        """`encode` of one modality."""
+        return encode_present(cast(Encoder, self.encoders[name]), embedded, mask, present)
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
         """`encode` of a batch's values."""

@@ -67,9 +67,14 @@ class Network(nn.Module):
     ) -> dict[str, Tokens]:
         """Tokens of each modality. Only rows that are present are encoded; the rest are 0 and carry no gradient."""
         return {
-            name: self.summaries[name](encode_present(encoder, embedded[name], masks[name], present[:, i]))
-            for i, (name, encoder) in enumerate(self.named_encoders())
+            name: self.encode_one(name, embedded[name], masks[name], present[:, i])
+            for i, name in enumerate(self.encoders)
         }
+
+    def encode_one(self, name: str, embedded: Tensor, mask: Tensor | None, present: Bool[Tensor, " b"]) -> Tokens:
+        """`encode` of one modality. Its tokens depend on nothing of any other."""
+        encoder = cast(Encoder, self.encoders[name])
+        return self.summaries[name](encode_present(encoder, embedded, mask, present))
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
         """`encode` of a batch's values."""

@@ -1,22 +1,21 @@
 """The record of one explained answer: plain JSON, complete enough to be drawn and to be replayed."""
 
-import hashlib
-import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 
-import clinimm
 from clinimm.attribution.checks import agreement
 from clinimm.batch import Batch
-from clinimm.config import dump
 from clinimm.inference import Predictor
-from clinimm.report.evidence import Json, map_of, show
-from clinimm.types import Attribution, Case, Check, Input, Measurements, Modality, Note, Prediction, rounded
-
-SCHEMA = "clinimm.report/1"
+from clinimm.report.binding import fingerprint, generator, model, settings, tensors
+from clinimm.report.canonical import Json, canonical, digest, parsed
+from clinimm.report.comparison import Previous, compare
+from clinimm.report.contents import contents
+from clinimm.report.evidence import Films, films_of, map_of, show
+from clinimm.report.performance import like_this
+from clinimm.report.schema import SCHEMA
+from clinimm.scores import subset_name
+from clinimm.types import Attribution, Case, Check, Modality, Prediction, rounded
 
 USE = "Advisory. Not for diagnosis: a clinician decides, with the original images, notes and results at hand."
 CAVEAT = "An attribution says what moved this model's answer. It is neither a localization of disease nor its cause."
@@ -30,77 +29,72 @@ def build(
     *,
     created: datetime | None = None,
     patient_id: str | None = None,
+    previous: Previous | None = None,
 ) -> Json:
-    """The record, of JSON types only. `patient_id` is on it only if given here; `created` is now unless given.
+    """The record, of JSON types only. `patient_id` is on it only if given here; `created` is now unless given;
+    `previous` is the answer that this one takes the place of.
 
     `report_id` names the content without the time, so that a replay that gives the same content gives the same id;
-    `digest` is the SHA-256 of everything else in the record. A target that was abstained from is not explained: that
-    would tell its number. Reads the case's files once more."""
-    batch = predictor.admit(case)[0]
+    see `differences` for one that does not. A target that was abstained from is not explained: that would tell its
+    number. Reads the case's files twice more: as the model sees them, and as they are shown."""
+    batch, films = predictor.admit(case)[0], films_of(predictor, case)
     told = {answer.target for answer in prediction.targets if answer.abstained is None}
+    explained = [one for one in attributions if one.target in told]
+    answered = prediction.record()
     record: Json = {
         "schema": SCHEMA,
+        "contents": contents(),
         "statements": {"use": USE, "caveat": CAVEAT},
-        "generator": _generator(),
-        "model": _model(predictor),
         "case": {"case_id": case.case_id} | ({"patient_id": patient_id} if patient_id is not None else {}),
-        "prediction": prediction.record(),
-        "inputs": {m.name: _input(predictor, m, case, batch) for m in predictor.modalities},
-        "explanations": [_explanation(predictor, case, batch, prediction, a) for a in attributions if a.target in told],
+        "prediction": answered,
+        "inputs": {m.name: _input(m, case, films) for m in predictor.modalities},
+        "explanations": [_explanation(predictor, case, batch, prediction, one, films) for one in explained],
+        "calibration": _calibration(predictor, prediction),
+        "performance": like_this(predictor.provenance, predictor.config.target_names, prediction.used, case.attributes),
+        "comparison": compare(previous, answered),
+        "model": model(predictor),
+        "generator": generator(),
+        "settings": settings(predictor),
+        "tensors": tensors(batch),
     }
     record["report_id"] = digest(record)[:32]
     record["created"] = (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    record["digest"] = digest(record)
-    return record
+    return parsed(canonical(record))  # as whoever reads it finds it, so that both draw the same page
 
 
-def digest(record: Json) -> str:
-    """SHA-256 of a record in canonical form, its own `digest` left out."""
-    content = {key: value for key, value in record.items() if key != "digest"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _sha256(text)
-
-
-def _generator() -> Json:
-    packages = {name: version(name) for name in ("torch", "captum", "numpy")}
-    return {"clinimm": clinimm.__version__, "python": platform.python_version(), **packages}
-
-
-def _model(predictor: Predictor) -> Json:
-    config = dump(predictor.config)
-    return {"name": predictor.config.name, "digest": predictor.digest, "config_sha256": _sha256(config)}
-
-
-def _input(predictor: Predictor, modality: Modality, case: Case, batch: Batch) -> Json:
-    given, part = case.inputs.get(modality.name), batch.modalities[modality.name]
+def _input(modality: Modality, case: Case, films: Films) -> Json:
+    given = case.inputs.get(modality.name)
     return {
         "kind": modality.kind.value,
         "acquired_at": given.acquired_at.isoformat() if given and given.acquired_at else None,
-        "sha256": _fingerprint(given) if given else None,
-        **show(predictor, modality, case, part),
+        "sha256": fingerprint(given) if given else None,
+        **show(modality, case, films),
     }
 
 
-def _fingerprint(given: Input) -> str | None:
-    """SHA-256 of what was handed in: a file's bytes, the joined digests of a series' files, a note's text, or a panel
-    as JSON. None if a file has gone."""
-    if isinstance(given, Note):
-        return _sha256(given.text)
-    if isinstance(given, Measurements):
-        return _sha256(json.dumps(sorted([m.name, m.unit, repr(m.value)] for m in given.values)))
-    try:
-        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in given.paths]
-    except OSError:
-        return None
-    return files[0] if len(files) == 1 else _sha256("".join(files))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _calibration(predictor: Predictor, prediction: Prediction) -> Json:
+    """Of each target the line that made its logit a probability, what that stands on, and what its threshold reached on
+    validation cases."""
+    pattern = subset_name(prediction.used)
+    found = {}
+    for name, target in predictor.calibrator.targets.items():
+        fit, threshold = target.fit_for(pattern), target.threshold
+        found[name] = {
+            "level": str(fit.level),
+            "slope": rounded(fit.slope),
+            "offset": rounded(fit.offset),
+            "cases": fit.cases,
+            "own": fit.own,
+            "positives": fit.positives,
+            "threshold": rounded(threshold.value),
+            "sensitivity": rounded(threshold.sensitivity),
+            "specificity": rounded(threshold.specificity),
+        }
+    return {"inputs": pattern, "targets": found}
 
 
 def _explanation(
-    predictor: Predictor, case: Case, batch: Batch, prediction: Prediction, attribution: Attribution
+    predictor: Predictor, case: Case, batch: Batch, prediction: Prediction, attribution: Attribution, films: Films
 ) -> Json:
     checks = [*attribution.checks, *_served(prediction, attribution)]
     used = {m.name: m for m in predictor.modalities if m.name in attribution.baselines}
@@ -120,7 +114,8 @@ def _explanation(
         "checks": [_check(check) for check in checks],
         "trusted": all(check.passed for check in checks),
         "maps": {
-            name: map_of(predictor, m, case, batch.modalities[name], attribution.maps[name]) for name, m in used.items()
+            name: map_of(predictor, m, case, batch.modalities[name], attribution.maps[name], films)
+            for name, m in used.items()
         },
     }
 

@@ -1,8 +1,10 @@
 """A training run, one noun to the next. The page to read first."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -19,6 +21,7 @@ from clinimm.decision import Uncertainty
 from clinimm.evaluation.answers import Answers, attributes_of
 from clinimm.evaluation.card import model_card, pretraining_overlap
 from clinimm.evaluation.evaluate import Evaluation, evaluate
+from clinimm.evaluation.subgroups import judge_subgroups
 from clinimm.guard.gate import fit_guards
 from clinimm.inference import score_subsets
 from clinimm.io.sandbox import Sandbox
@@ -69,8 +72,7 @@ def train(
     fabric = build_fabric(config)
     console = console if fabric.is_global_zero else None
     torch.manual_seed(config.run.seed)
-    backbone = opened(config)
-    cases = (*splits.train, *splits.val)
+    backbone, cases = opened(config), (*splits.train, *splits.val)
     with Sandbox(processes=max(1, config.run.workers)) as sandbox:
         preparer = fit_preparer(config, cases, sandbox)
         parts = prepare_splits(preparer, splits, config.run.workers, console)
@@ -105,7 +107,8 @@ def train(
             out / "artifact", config=config, preparer=preparer, network=committee, calibrator=calibrator,
             uncertainty=uncertainty, guards=guards, metrics=evaluation.record() | {"cohort": facts},
             card=model_card(config, evaluation, facts, calibrator),
-            seen=development.patients, held_out=development.held_patients, backbone=backbone,
+            seen=development.patients, held_out=development.held_patients, subgroups=_groups(answers, config),
+            backbone=backbone,
         )  # fmt: skip
         if ledger is not None:
             ledger.finish(evaluation, digest)
@@ -113,3 +116,9 @@ def train(
         console.print(overlap, highlight=False)
     leave(fabric)
     return Trained(out / "artifact", answers, Answers.of(scores, calibrator), evaluation)
+
+
+def _groups(answers: Answers, config: Config) -> list[Mapping[str, Any]]:
+    """The evaluation by subgroups of patients; empty where no attribute splits them."""
+    found = judge_subgroups(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
+    return [one.record() for one in found if one.cells]

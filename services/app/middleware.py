@@ -1,11 +1,11 @@
-"""Around every request: an id for it, one log line, its time, and an answer even where everything failed."""
+"""Around every request: an id for it, one log line, its time, an event, and an answer even where everything failed."""
 
 import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -13,20 +13,24 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.app import problems
+from services import audit
+from services.app import problems, sights
 from services.app.metrics import Metrics
+from services.audit.asking import Asking, asking
+from services.audit.witness import Sight, Witness
 from services.errors import BadRequest, HeadersTooLarge, StorageFull, TooSlow
 from services.logs import request_id
 
 log = logging.getLogger(__name__)
 
+REFUSAL_SECONDS = 1.0  # that a refusal waits for its event
 LEAST_RATE = 64 * 1024  # bytes a second of a body
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Envelope:
-    """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word. `on_full` is told of the
-    client and the route of every request that is refused for want of room, before the client is."""
+    """The outermost layer. The caller's X-Request-Id is taken over where it is a plain word. `witness` is told of what
+    is read and refused before the client is: what is read without that is not given out."""
 
     def __init__(
         self,
@@ -34,10 +38,10 @@ class Envelope:
         metrics: Metrics,
         header_bytes: int,
         patience_seconds: float,
-        on_full: Callable[[str, str], None],
+        witness: Witness,
     ) -> None:
         self.app, self.metrics, self.header_bytes, self.patience = app, metrics, header_bytes, patience_seconds
-        self.on_full = on_full
+        self.witness = witness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,33 +49,24 @@ class Envelope:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id.set(given if VALID_ID.fullmatch(given) else uuid.uuid4().hex)
-        started, status = time.perf_counter(), 0
+        asking.set(behind := Asking(source=str((scope.get("client") or ("",))[0])))
         # HEAD is answered as GET; the server, which knows what was asked, leaves the body out.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-
-        async def send_named(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status == StorageFull.status:
-                    await self._note_full(scope)
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id.get()
-            await send(message)
-
+        answering = _Answering(self, scope["method"], inner, send, behind)
         try:
             self._check_headers(scope)
-            await self.app(inner, _in_time(receive, self.patience), send_named)
+            await self.app(inner, _in_time(receive, self.patience), answering.send)
         except ClientDisconnect:
-            status = 499
+            answering.status = 499
         except Exception as error:
             refusal = problems.as_service_error(error)
             if refusal.status >= 500:
                 log.error("request failed", extra={"code": refusal.code}, exc_info=error)
-            if status:
+            if answering.status:
                 raise
-            await problems.answer(Request(scope), refusal)(scope, receive, send_named)
+            await problems.answer(Request(scope), refusal)(scope, receive, answering.send)
         finally:
-            self._note(scope["method"], inner, status, time.perf_counter() - started)
+            answering.note()
 
     def _check_headers(self, scope: Scope) -> None:
         """Raises HeadersTooLarge, where each field counts as its line does: with a colon, a space and an end; and
@@ -84,17 +79,56 @@ class Envelope:
                 "headers_too_large", "The header fields are too large.", limit=self.header_bytes, actual=size
             )
 
-    async def _note_full(self, scope: Scope) -> None:
-        try:
-            await run_in_threadpool(self.on_full, scope.get("state", {}).get("client", ""), _route(scope))
-        except Exception as error:
-            log.error("refusal not recorded", exc_info=error)
 
-    def _note(self, method: str, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
-        self.metrics.note(method, route, status, seconds)
-        facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+@dataclass
+class _Answering:
+    """One answer on its way out. Before its head goes, what it tells is an event; before its end does, it is logged and
+    counted: whoever has an answer finds both."""
+
+    envelope: Envelope
+    method: str
+    scope: Scope
+    out: Send
+    behind: Asking
+    status: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    noted: bool = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif not message.get("more_body"):
+            self.note()
+        await self.out(message)
+
+    def note(self) -> None:
+        if self.noted:
+            return
+        self.noted = True
+        seconds, route = time.perf_counter() - self.started, sights.route(self.scope)
+        self.envelope.metrics.note(self.method, route, self.status, seconds)
+        facts = {"method": self.method, "route": route, "status": self.status, "ms": round(seconds * 1000, 1)}
         log.info("request", extra=facts)
+
+    async def _begin(self, message: Message) -> None:
+        witness = self.envelope.witness
+        if message["status"] == StorageFull.status:
+            await run_in_threadpool(witness.make_room)
+        if not self.behind.told and (seen := sights.of(self.scope, message["status"])) is not None:
+            await _tell(witness, seen)
+        self.status = message["status"]
+        MutableHeaders(scope=message)["X-Request-Id"] = request_id.get()
+
+
+async def _tell(witness: Witness, seen: Sight) -> None:
+    """Raises what kept the event from being written; of a refusal, which is given in any case, that is logged."""
+    told = asyncio.wrap_future(witness.tell(seen))
+    try:
+        await asyncio.wait_for(told, None if seen.outcome == audit.DONE else REFUSAL_SECONDS)
+    except Exception as error:
+        if seen.outcome == audit.DONE:
+            raise
+        log.error("refusal not recorded", extra={"code": seen.facts.get("code")}, exc_info=error)
 
 
 def _in_time(receive: Receive, patience: float) -> Receive:
@@ -114,8 +148,3 @@ def _in_time(receive: Receive, patience: float) -> Receive:
         return message
 
     return receive_in_time
-
-
-def _route(scope: Scope) -> str:
-    """The route's template, not the path that was asked for: a path can hold anything."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))

@@ -70,7 +70,7 @@ def _refusals(path: str, operation: dict[str, Any]) -> Iterator[int]:
     places = {place for place, _ in takes}
     yield from (405, 431, 500)
     if path not in OPEN:
-        yield from (401, 503)
+        yield from (401, 403, 503)
     if path.startswith("/v1/"):
         yield 406
     if "path" in places:

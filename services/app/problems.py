@@ -49,6 +49,11 @@ def storage_full() -> StorageFull:
 
 
 def answer(request: Request, error: ServiceError) -> Response:
+    """The refusal as JSON, or as the route would have it told (`state.tell`)."""
+    request.state.code = error.code
+    if (tell := getattr(request.state, "tell", None)) is not None:
+        told: Response = tell(request, error)
+        return told
     headers = {"Cache-Control": "no-store", **error.headers}
     return Response(problem.told(error), error.status, headers, problem.MEDIA)
 

@@ -135,6 +135,7 @@ def lab_item(lab: StoredLab) -> LabItem:
         comparator=told.get("comparator", ""),
         coded=told.get("coded"),
         unit=lab.unit,
+        usual_unit=lab.usual_unit,
         limits=_limits(told.get("reference_range")),
         specimen=told.get("specimen"),
         collected_at=lab.collected_at,

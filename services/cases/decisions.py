@@ -1,6 +1,7 @@
 """What senders and people say of a case beside its inputs: that a modality is complete, and whose the parts are."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -58,7 +59,8 @@ class Decisions:
         def effect(session: Session) -> Answer:
             before = self._locked(session, case_id, if_match)
             after = self._reconciled(before, said, client)
-            facts = {"decision": said.decision, "settled": len(after.acts[-1].settled), "excluded": list(said.exclude)}
+            facts: dict[str, Any] = {"decision": said.decision, "excluded": list(said.exclude)}
+            facts["settled"] = len(after.acts[-1].settled)
             audit.record(session, client, "case.reconciled", case_id, of_case=case_id, **facts)
             after = self._settle(session, before, after, "reconciled", client)
             standing = state.standing(session, case_id)

@@ -69,7 +69,6 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     409: problem(409) | {"headers": headers(some=("Location", "Retry-After"))},
 }
 MARKED: dict[int | str, dict[str, Any]] = {200: {"headers": headers("ETag", "Cache-Control")}}
-PEOPLE: dict[int | str, dict[str, Any]] = {403: problem(403)}
 CREATE: dict[str, Any] = {"parameters": [KEY_HEADER], "requestBody": _CASE}
 VALIDATE: dict[str, Any] = {"requestBody": _CASE}
 INPUTS: dict[str, Any] = {

@@ -1,7 +1,5 @@
 """Whether all parts of a case are of one patient. Where they are not, it is held: no answer until a person decides."""
 
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +7,10 @@ from pathlib import Path
 from clinimm.identity import Identity, key, mismatches, of_note
 from clinimm.types import Abstention
 from services.cases.stored import StoredCase
+from services.secrets import kept_secret
 
 HELD = str(Abstention.IDENTITY_CONFLICT)
+KEY = "identity.key"
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,13 @@ def values(case: StoredCase, contradiction: Contradiction) -> dict[str, str]:
 
 
 def read_secret(folder: Path) -> bytes:
-    """The key that settlements are remembered under, made when it is first needed; the same for all API processes."""
-    path = folder / "identity.key"
-    if not path.exists():
-        fresh = folder / f"identity.key.{secrets.token_hex(8)}"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(handle)
-        try:
-            os.link(fresh, path)  # fails where another process was first, whose key then counts
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_bytes()
+    """The key that settlements are remembered under, patients named, and rows bound."""
+    return kept_secret(folder / KEY)
+
+
+def known_secret(folder: Path) -> bytes | None:
+    """The same where there is one; none is made."""
+    return read_secret(folder) if (folder / KEY).is_file() else None
 
 
 def _recorded(record: Mapping[str, object], source: str) -> Identity | None:

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from services.blobs import Blobs, Staged
 from services.errors import BadRequest, Issue, Refused, TooLarge
-from services.http.bodies import document_too_large, is_json, read_json
+from services.http.bodies import document_too_large, is_json, read_body
 from services.http.multipart import Part, check_plain, read
 from services.http.uploads import Uploads
 from services.settings import Limits
@@ -60,7 +60,7 @@ async def receive(
     `needed`. Raises BadRequest, TooLarge, UnsupportedMedia or Refused."""
     if is_json(request):
         check_plain(request)
-        return Submission(document=await read_json(request, limits.case_bytes))
+        return Submission(document=await read_body(request, limits.case_bytes))
     submission = Submission()
     door = _Door(submission, blobs, limits, part)
     try:

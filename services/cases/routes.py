@@ -6,16 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.auth import viewer
 from services.cases.answers import CaseOut, CasePage, IdentityOut, TimelineOut, ValidationOut
 from services.cases.decisions import Decisions
-from services.cases.documented import ANSWERS, CREATE, INPUTS, MARK, MARKED, PEOPLE, RECONCILE, VALIDATE
+from services.cases.documented import ANSWERS, CREATE, INPUTS, MARK, MARKED, RECONCILE, VALIDATE
 from services.cases.receive import Submission, receive
 from services.cases.service import Cases
 from services.http.bodies import small_body
 from services.http.cursor import FORM
 from services.http.documented import headers, in_path, problem
 from services.http.ids import CaseId
-from services.http.keys import Key, Seen, claimed, reviewer, sent
+from services.http.keys import CLAIMED, Key, Seen, sent
 from services.http.responses import document, preferred
 from services.http.uploads import Uploads
 
@@ -61,17 +62,19 @@ async def inputs_submission(request: Request, room: Room) -> AsyncIterator[Submi
         yield submission
 
 
+CaseSubmission = Annotated[Submission, Depends(case_submission, scope="function")]
+InputsSubmission = Annotated[Submission, Depends(inputs_submission, scope="function")]
+
+
 @router.post(
     "",
     status_code=202,
     response_model=CaseOut,
     openapi_extra=CREATE,
     responses=ANSWERS,
-    dependencies=[Depends(claimed)],
+    dependencies=[CLAIMED],
 )
-def post_case(
-    request: Request, room: Room, key: Key, received: Annotated[Submission, Depends(case_submission)]
-) -> Response:
+def post_case(request: Request, room: Room, key: Key, received: CaseSubmission) -> Response:
     """Takes a case; 202 once it is durable, with where its diagnosis can be waited for.
 
     JSON alone, or parts: one `case` of JSON, a `note` of text, and DICOM files named `image` or `image:MODALITY`. A
@@ -81,9 +84,9 @@ def post_case(
 
 
 @router.post(":validate", response_model=ValidationOut, openapi_extra=VALIDATE, responses={409: problem(409)})
-def validate_case(request: Request, room: Room, received: Annotated[Submission, Depends(case_submission)]) -> Response:
+def validate_case(request: Request, room: Room, received: CaseSubmission) -> Response:
     """What a post of the same would be answered, part by part; nothing is kept. A fault is answered as there."""
-    return document(request, room.validate(received))
+    return document(request, room.validate(request.state.client, received))
 
 
 @router.get("", response_model=CasePage, responses={200: {"headers": headers(some=("Link",))}})
@@ -98,6 +101,7 @@ def list_cases(
     """Cases, newest first: all, those with a flag, or those of a sender's reference; `next` is the cursor of the page
     after."""
     page = room.page(flag, reference, limit, cursor)
+    request.state.listed = [case.id for case in page.cases]
     if not page.next:
         return document(request, page)
     after = request.url.include_query_params(limit=limit, cursor=page.next)
@@ -117,7 +121,7 @@ def get_case(request: Request, room: Room, case_id: CaseId) -> Response:
     response_model=CaseOut,
     openapi_extra=INPUTS,
     responses=ANSWERS,
-    dependencies=[Depends(claimed)],
+    dependencies=[CLAIMED],
 )
 def post_inputs(
     request: Request,
@@ -125,7 +129,7 @@ def post_inputs(
     key: Key,
     case_id: CaseId,
     seen: Seen,
-    received: Annotated[Submission, Depends(inputs_submission)],
+    received: InputsSubmission,
 ) -> Response:
     """Adds to a case what came late: JSON alone, or parts: one `inputs` of JSON, a `note`, and DICOM files.
 
@@ -151,11 +155,12 @@ def put_modality(
 
 @router.get("/{case_id}/timeline", response_model=TimelineOut)
 def get_timeline(request: Request, room: Room, case_id: CaseId) -> Response:
-    """Every input, version, result and act of a person, in order: the audit events of the case themselves."""
-    return document(request, room.timeline(case_id))
+    """Every input, version, result and act of a person, in order: the audit events of the case themselves. What others
+    said of the latest result is `result.reviewed`, and no more, to a reader who has not spoken of it."""
+    return document(request, room.timeline(case_id, viewer(request.state)))
 
 
-@router.get("/{case_id}/identity", response_model=IdentityOut, responses=PEOPLE, dependencies=[Depends(reviewer)])
+@router.get("/{case_id}/identity", response_model=IdentityOut)
 def get_identity(request: Request, room: Annotated[Decisions, Depends(decisions)], case_id: CaseId) -> Response:
     """What the parts of a case say of their patient where they contradict each other, for who may decide."""
     return document(request, room.identity(request.state.client, case_id))
@@ -166,8 +171,8 @@ def get_identity(request: Request, room: Annotated[Decisions, Depends(decisions)
     status_code=202,
     response_model=CaseOut,
     openapi_extra=RECONCILE,
-    responses=ANSWERS | PEOPLE,
-    dependencies=[Depends(reviewer), Depends(claimed)],
+    responses=ANSWERS,
+    dependencies=[CLAIMED],
 )
 def post_reconciliation(
     request: Request,

@@ -6,13 +6,14 @@ same key gets the same answer; the same content is the same case, whoever sends 
 import logging
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from clinimm.io.sandbox import Sandbox
-from services import audit
+from services import audit, blind
 from services.artifacts.facts import Model
+from services.auth import Client
 from services.blobs import Blobs
 from services.cases import door, growth, hold, shown, store, versions
 from services.cases.answers import CaseOut, CasePage, EventOut, TimelineOut, ValidationOut
@@ -22,6 +23,7 @@ from services.cases.owing import owe
 from services.cases.receive import Submission
 from services.cases.schemas import CaseIn, InputsIn, PatientIn
 from services.cases.stored import StoredCase
+from services.cases.usual_units import with_usual_units
 from services.db import Database, now
 from services.errors import Conflict, Issue
 from services.http import cursor, problem
@@ -63,11 +65,11 @@ class Cases:
         asked = Asked(client, key, fingerprint("add", case_id, content))
         return self._take(asked, submission, inputs, lambda session: self._locked(session, case_id, if_match))
 
-    def validate(self, submission: Submission) -> ValidationOut:
+    def validate(self, client: str, submission: Submission) -> ValidationOut:
         """What `create` would answer now. Raises what it would raise; keeps nothing."""
         case = door.parse(CaseIn, submission.document, self.limits)
         content = fingerprint(case.model_dump(mode="json"), fingerprint_of(submission))
-        arrivals = look(submission, case, self.model.modalities, self.sandbox, now())
+        arrivals = self._looked_at(submission, case, client)
         with self.database.read() as session:
             there = store.created_of(session, content) or self._blank(case, "", content)
             grown = self._grown(session, there, arrivals)
@@ -92,12 +94,13 @@ class Cases:
             told = shown.lines(session, found[:limit])
         return CasePage(cases=told, next=cursor.encode(found[limit - 1].seq) if len(found) > limit else None)
 
-    def timeline(self, case_id: str) -> TimelineOut:
-        """Raises NotFound."""
+    def timeline(self, case_id: str, viewer: Client = blind.NOBODY) -> TimelineOut:
+        """The events of the case, as this viewer may see them. Raises NotFound."""
         with self.database.read() as session:
             if not store.exists(session, case_id):
                 raise no_case()
-            events = [EventOut(**vars(event)) for event in audit.timeline(session, case_id)]
+            hidden = blind.hidden(session, case_id, viewer)
+            events = [EventOut(**vars(blind.told(event, hidden))) for event in audit.timeline(session, case_id)]
         return TimelineOut(case_id=case_id, events=events)
 
     def settle(self, session: Session, before: StoredCase, after: StoredCase, cause: str, client: str) -> None:
@@ -112,7 +115,7 @@ class Cases:
         """Looks at what came, keeps its bytes, and grows the case that `subject` gives by it."""
         if (told := replayed(self.database, asked)) is not None:
             return told
-        arrivals = look(submission, inputs, self.model.modalities, self.sandbox, now())
+        arrivals = self._looked_at(submission, inputs, asked.client)
         try:
             self._keep(arrivals)
             answer = once(self.database, asked, lambda session: self._grow(session, subject(session), arrivals, asked))
@@ -121,6 +124,13 @@ class Cases:
             raise
         log.info("inputs taken", extra={"client": asked.client, "at": answer.headers.get("Content-Location", "")})
         return answer
+
+    def _looked_at(self, submission: Submission, inputs: InputsIn, client: str) -> Arrivals:
+        arrivals = look(submission, inputs, self.model.modalities, self.sandbox, now())
+        if not arrivals.labs:
+            return arrivals
+        with self.database.read() as session:
+            return replace(arrivals, labs=with_usual_units(session, client, arrivals.labs))
 
     def _keep(self, arrivals: Arrivals) -> None:
         with self.database.read() as session:

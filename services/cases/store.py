@@ -1,6 +1,6 @@
 """Rows of cases, in and out. The session, and its transaction, are the caller's."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -70,6 +70,11 @@ def get(session: Session, case_id: str, *, lock: bool = False) -> StoredCase | N
     if lock:  # before anything is read: on PostgreSQL a plain read would see what was there before the wait
         session.execute(locking(case_id))
     return _case(session, CaseRow.id == case_id)
+
+
+def several(session: Session, case_ids: Collection[str]) -> list[StoredCase]:
+    """Those of the cases that are there."""
+    return _cases(session, CaseRow.id.in_(case_ids))
 
 
 def created_of(session: Session, created_hash: str) -> StoredCase | None:
@@ -173,12 +178,18 @@ def _keep_instances(session: Session, wanted: Iterable[Instance | None]) -> None
 
 
 def _case(session: Session, condition: sa.ColumnElement[bool]) -> StoredCase | None:
+    return next(iter(_cases(session, condition)), None)
+
+
+def _cases(session: Session, condition: sa.ColumnElement[bool]) -> list[StoredCase]:
     loaded = [selectinload(part) for part in (CaseRow.images, CaseRow.notes, CaseRow.labs, CaseRow.acts)]
     query = sa.select(CaseRow).where(condition).options(*loaded).execution_options(populate_existing=True)
-    row = session.scalars(query).one_or_none()
-    if row is None:
-        return None
-    known = instances(session, [image.sop_uid for image in row.images if image.sop_uid])
+    rows = session.scalars(query).all()
+    known = instances(session, [image.sop_uid for row in rows for image in row.images if image.sop_uid])
+    return [_stored(row, known) for row in rows]
+
+
+def _stored(row: CaseRow, known: Mapping[str, Instance]) -> StoredCase:
     return StoredCase(
         **_fields(row, StoredCase, "images", "notes", "labs", "acts"),
         images=tuple(

@@ -58,7 +58,8 @@ class StoredNote:
 
 @dataclass(frozen=True)
 class StoredLab:
-    """`original` is what was sent, verbatim; the fields beside it are its own."""
+    """`original` is what was sent, verbatim; the fields beside it are its own. `series` is of the values that its
+    sender calls the same, and `usual_unit` what all but a few of these were in before it, if that is not its own."""
 
     position: int
     version: int
@@ -68,6 +69,8 @@ class StoredLab:
     collected_at: datetime | None
     received_at: datetime
     original: Mapping[str, Any] = field(default_factory=dict)
+    series: str = ""
+    usual_unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Bodies of JSON alone, whole in memory."""
+"""Small bodies, whole in memory."""
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -14,7 +14,7 @@ async def small_body(request: Request) -> bytes:
     check_plain(request)
     if not is_json(request):
         raise UnsupportedMedia("media_type_unsupported", "Send application/json.")
-    return await read_json(request, request.app.state.settings.limits.small_json_bytes)
+    return await read_body(request, request.app.state.settings.limits.small_json_bytes)
 
 
 def is_json(request: Request) -> bool:
@@ -22,7 +22,7 @@ def is_json(request: Request) -> bool:
     return kind.lower() == JSON
 
 
-async def read_json(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The body of at most `limit` bytes. Raises TooLarge."""
     data = bytearray()
     async for chunk in request.stream():

@@ -8,13 +8,13 @@ from fastapi import Depends
 from services.errors import NotFound
 from services.http.documented import in_path
 
-_CASE_ID = re.compile(r"[0-9a-f-]{36}")
+CASE_ID = re.compile(r"[0-9a-f-]{36}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
 
-async def known_id(case_id: Annotated[str, in_path(_CASE_ID.pattern, "5f0c2a1e-8a55-4b52-9a7e-0d6f0b8f7c11")]) -> str:
+async def known_id(case_id: Annotated[str, in_path(CASE_ID.pattern, "5f0c2a1e-8a55-4b52-9a7e-0d6f0b8f7c11")]) -> str:
     """Raises NotFound."""
-    if not _CASE_ID.fullmatch(case_id):
+    if not CASE_ID.fullmatch(case_id):
         raise no_case()
     return case_id
 

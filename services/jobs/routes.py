@@ -35,6 +35,7 @@ def get_job(request: Request, job_id: Annotated[str, in_path(JOB_ID.pattern, EXA
         found = state.get(session, job_id) if JOB_ID.fullmatch(job_id) else None
     if found is None:
         raise NotFound("job_not_found", "There is no such job.")
+    request.state.seen = found.id
     case = f"/v1/cases/{state.case_of(found.subject)}"
     told = JobOut(
         id=found.id,

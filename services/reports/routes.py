@@ -1,21 +1,24 @@
-"""/v1/cases/{id}/report"""
+"""/v1/cases/{id}/report and /v1/report-schema"""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from clinimm.report.schema import MEDIA_TYPE, schema
 from services.http.documented import headers, problem
 from services.http.ids import CaseId
 from services.http.responses import HTML, JSON, content, preferred
 from services.reports.service import Reports
 
-router = APIRouter(prefix="/v1/cases/{case_id}/report", tags=["reports"])
+router = APIRouter(prefix="/v1", tags=["reports"])
+PDF = "application/pdf"
 
 # The page is drawn from what patients and senders wrote: nothing in it may run or be fetched.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-MEDIA = {"json": JSON, "html": HTML}
+MEDIA = {"json": JSON, "html": HTML, "pdf": PDF}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {JSON: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}}},
+    200: {"content": {JSON: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}, PDF: BINARY}},
     409: problem(409) | {"headers": headers(some=("Retry-After",))},
 }
 
@@ -25,15 +28,29 @@ async def reports(request: Request) -> Reports:
     return room
 
 
-@router.get("", responses=RESPONSES, response_class=Response)
+@router.get("/cases/{case_id}/report", responses=RESPONSES, response_class=Response)
 def get_report(
     request: Request,
     room: Annotated[Reports, Depends(reports)],
     case_id: CaseId,
-    form: Annotated[Literal["json", "html"] | None, Query(alias="format")] = None,
+    form: Annotated[Literal["json", "html", "pdf"] | None, Query(alias="format")] = None,
 ) -> Response:
-    """The report of the latest result, as JSON or as a page: by `format`, else by Accept. 409 while it is made."""
-    media = MEDIA[form] if form else preferred(request, (JSON, HTML))
+    """The report of the latest result: the record as JSON (its schema is at /v1/report-schema), or drawn as a page or
+    as PDF, which carry its SHA-256. By `format`, else by Accept. 409 while it is made."""
+    media = MEDIA[form] if form else preferred(request, (JSON, HTML, PDF))
     if media == JSON:
         return content(request, room.record(case_id), JSON)
+    if media == PDF:
+        return content(request, room.pdf(case_id), PDF, headers={"Content-Disposition": "inline; filename=report.pdf"})
     return content(request, room.page(case_id), "text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})
+
+
+@router.get(
+    "/report-schema",
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}},
+    response_class=Response,
+)
+def report_schema(request: Request) -> Response:
+    """The JSON Schema (draft 2020-12) of the records that are made now."""
+    media = preferred(request, (MEDIA_TYPE, JSON))
+    return content(request, schema(), media)

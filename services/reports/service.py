@@ -1,37 +1,64 @@
 """Keeps reports, one for each result, and gives them out. The record is the truth, the page a drawing of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from clinimm.errors import ReportError
+from clinimm.report import pdf
 from services import audit, holds
 from services.blobs import Blobs
 from services.db import Database
-from services.errors import NotFound, NotReady
-from services.http.ids import no_case
+from services.errors import NotFound, NotReady, Unavailable
+from services.http.ids import no_case, no_result
 from services.jobs import state
 from services.reports import store
+from services.reports.reliability import UNKNOWN, Reliability
 from services.reports.store import StoredReport
+
+PDFS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
 class Reports:
+    """PDFs are drawn when they are asked for, so many at once, each in a child process with limits: few are wanted, and
+    one that is not kept cannot part from its record."""
+
     database: Database
     blobs: Blobs
+    drawing: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(PDFS_AT_ONCE))
 
-    def record(self, case_id: str) -> bytes:
-        """The latest result's report as JSON. Raises NotFound, NotReady, Conflict while the case is held, and
-        DamagedBlob where it was tampered with."""
-        return self.blobs.read(self._report(case_id).record_sha256)
+    def record(self, case_id: str, version: int | None = None) -> bytes:
+        """The report of a result of a case, by default the latest, as JSON. Raises NotFound, NotReady, Conflict while
+        the case is held, and DamagedBlob where it was tampered with."""
+        return self.blobs.read(self._report(case_id, version).record_sha256)
 
-    def page(self, case_id: str) -> bytes:
+    def page(self, case_id: str, version: int | None = None) -> bytes:
         """The same, drawn as a self-contained HTML page."""
-        return self.blobs.read(self._report(case_id).page_sha256)
+        return self.blobs.read(self._report(case_id, version).page_sha256)
 
-    def _report(self, case_id: str) -> StoredReport:
+    def pdf(self, case_id: str, version: int | None = None) -> bytes:
+        """The record, drawn as tagged PDF. Raises Unavailable besides where it cannot be drawn now."""
+        record = self.record(case_id, version)
+        if not self.drawing.acquire(blocking=False):
+            raise Unavailable("busy", "Too many PDFs are being drawn.", retry_after=5)
+        try:
+            return pdf.draw(record)
+        except ReportError as error:
+            raise Unavailable(
+                "pdf_unavailable", f"{error.what}; the page is at format=html.", retry_after=60
+            ) from error
+        finally:
+            self.drawing.release()
+
+    def _report(self, case_id: str, version: int | None) -> StoredReport:
         with self.database.read() as session:
             holds.check(session, case_id)
-            result_id = store.latest_result(session, case_id)
+            result_id = store.result(session, case_id, version)
+            if version is not None and result_id is None:
+                raise no_result()
             report = store.get(session, result_id) if result_id else None
             if report is None:
                 _say_why_not(session, case_id, result_id)
@@ -39,12 +66,15 @@ class Reports:
         return report
 
 
-def keep(session: Session, report: StoredReport) -> None:
+def keep(session: Session, report: StoredReport, reliability: Reliability = UNKNOWN) -> None:
     """In the caller's transaction; harmless for a result that has its report."""
     if store.get(session, report.result_id) is not None:
         return
-    store.add(session, report)
-    audit.record(session, audit.SYSTEM, "report.stored", report.result_id, record=report.record_sha256)
+    store.add(session, report, reliability)
+    case_id, _, version = report.result_id.rpartition("-")
+    facts: dict[str, Any] = {"record": report.record_sha256, "page": report.page_sha256}
+    facts |= {"of_case": case_id, "wrote": [f"reports/{version}"]}
+    audit.record(session, audit.SYSTEM, "report.stored", report.result_id, **facts)
 
 
 def _say_why_not(session: Session, case_id: str, result_id: str | None) -> None:

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.db import now
+from services.findings import AnswerRow, ReadingRow
+from services.reports.reliability import Reliability
 from services.tables import ReportRow, ResultRow
 
 
@@ -17,10 +19,12 @@ class StoredReport:
     page_sha256: str
 
 
-def latest_result(session: Session, case_id: str) -> str | None:
-    return session.scalar(
-        sa.select(ResultRow.id).where(ResultRow.case_id == case_id).order_by(ResultRow.version.desc()).limit(1)
-    )
+def result(session: Session, case_id: str, version: int | None = None) -> str | None:
+    """The id of a result of a case, by default its latest."""
+    query = sa.select(ResultRow.id).where(ResultRow.case_id == case_id)
+    if version is not None:
+        query = query.where(ResultRow.version == version)
+    return session.scalar(query.order_by(ResultRow.version.desc()).limit(1))
 
 
 def get(session: Session, result_id: str) -> StoredReport | None:
@@ -28,8 +32,13 @@ def get(session: Session, result_id: str) -> StoredReport | None:
     return None if row is None else StoredReport(row.result_id, row.record_sha256, row.page_sha256)
 
 
-def add(session: Session, report: StoredReport) -> None:
+def add(session: Session, report: StoredReport, reliability: Reliability) -> None:
     session.add(ReportRow(**vars(report), created_at=now()))
+    answer = sa.update(AnswerRow).where(AnswerRow.result_id == report.result_id)
+    session.execute(answer.values(reliability=reliability.word).execution_options(synchronize_session=False))
+    for name, share in reliability.shares.items():
+        reading = sa.update(ReadingRow).where(ReadingRow.result_id == report.result_id, ReadingRow.input == name)
+        session.execute(reading.values(share=share).execution_options(synchronize_session=False))
     session.flush()
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.http.documented import headers, problem, told
 from services.http.ids import CaseId, ResultVersion
-from services.http.keys import KEY_HEADER, Key, claimed, sent
+from services.http.keys import CLAIMED, KEY_HEADER, Key, sent
 from services.http.responses import JSON, document, preferred
 from services.results.schemas import AskedOut, ResultOut, ResultsOut
 from services.results.service import Results
@@ -41,7 +41,7 @@ def list_results(request: Request, room: Annotated[Results, Depends(results)], c
     response_model=AskedOut,
     openapi_extra=DOCUMENT,
     responses=ASKED,
-    dependencies=[Depends(claimed)],
+    dependencies=[CLAIMED],
 )
 def ask_again(request: Request, room: Annotated[Results, Depends(results)], key: Key, case_id: CaseId) -> Response:
     """Asks for the case's answer by the model of now: after a model was promoted, old answers stay as they are until

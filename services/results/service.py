@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from clinimm.report.canonical import digest
 from clinimm.types import Abstention
 from services import audit, holds
 from services.db import Database, now
@@ -96,11 +97,13 @@ def keep(
     *,
     more_flags: Sequence[str] = (),
     crosses_signed: bool = False,
+    made_by: Mapping[str, Any] | None = None,
 ) -> str | None:
     """The id of the new result, in the caller's transaction, which holds the case. None if this content and this model
     have theirs, or if there is an answer to a later version: an answer never takes the place of a newer one.
 
-    `causes` are those of the case's versions since the result before."""
+    `causes` are those of the case's versions since the result before; `made_by` is what its event binds besides: the
+    hashes of config and code, and the settings of the machine."""
     model = str(record["artifact"])
     if store.find(session, content.case_id, content.inputs_hash, model) is not None:
         return None
@@ -125,11 +128,19 @@ def keep(
         flags=tuple(flags),
     )
     store.add(session, result)
-    told = {"inputs_hash": content.inputs_hash, "model": model, "case_version": content.version, "cause": result.cause}
-    audit.record(session, audit.SYSTEM, "result.stored", result.id, of_case=content.case_id, flags=flags, **told)
+    _tell(session, result, made_by or {})
     if crosses_signed:
         audit.record(session, audit.SYSTEM, f"result.{NEEDS_REVIEW}", result.id, of_case=content.case_id)
     return result.id
+
+
+def _tell(session: Session, result: StoredResult, made_by: Mapping[str, Any]) -> None:
+    """The event of a result binds all that it came from, and what came of it."""
+    names = ("inputs_hash", "model", "case_version", "cause")
+    told: dict[str, Any] = {name: getattr(result, name) for name in names} | {"flags": list(result.flags), **made_by}
+    told["record_sha256"] = digest(result.record)
+    told["wrote"] = [f"{kind}/{result.version}" for kind in ("results", "flags", "points")]
+    audit.record(session, audit.SYSTEM, "result.stored", result.id, of_case=result.case_id, **told)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

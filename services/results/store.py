@@ -1,5 +1,6 @@
 """Rows of results, in and out. The session, and its transaction, are the caller's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from services.findings import AnswerRow, FindingRow, ReadingRow
 from services.tables import CaseRow, FlagRow, ResultRow, locking
 
 
@@ -48,12 +50,13 @@ def lock(session: Session, case_id: str) -> tuple[int, str, str]:
 
 
 def add(session: Session, result: StoredResult) -> None:
-    """Keeps a new result with its flags."""
+    """Keeps a new result with its flags, and in short beside it."""
     values = {name: value for name, value in vars(result).items() if name != "flags"}
     session.add(ResultRow(**values))
     session.flush()
     words = dict.fromkeys(flag[:120] for flag in result.flags)
     session.add_all(FlagRow(result_id=result.id, flag=word, case_id=result.case_id) for word in words)
+    _add_in_short(session, result)
     session.flush()
 
 
@@ -68,6 +71,33 @@ def of_case(session: Session, case_id: str) -> list[StoredResult]:
 def get(session: Session, result_id: str) -> StoredResult | None:
     row = session.get(ResultRow, result_id)
     return None if row is None else _stored(session, row)
+
+
+def _add_in_short(session: Session, result: StoredResult) -> None:
+    session.execute(
+        sa.update(AnswerRow)
+        .where(AnswerRow.result_id == result.supersedes)
+        .values(current=False)
+        .execution_options(synchronize_session=False)
+    )
+    told = {"result_id": result.id, "case_id": result.case_id, "model": result.model, "created_at": result.created_at}
+    session.add(AnswerRow(**told, current=True, reliability=""))
+    session.add_all(_finding(result.id, target) for target in result.record["targets"])
+    weights = result.record["weights"]
+    session.add_all(
+        ReadingRow(result_id=result.id, input=name, status=state["status"], weight=weights.get(name, 0.0), share=None)
+        for name, state in result.record["inputs"].items()
+    )
+
+
+def _finding(result_id: str, target: Mapping[str, Any]) -> FindingRow:
+    possible = target.get("conformal_set")
+    return FindingRow(
+        result_id=result_id,
+        **{name: target[name] for name in ("target", "probability", "threshold", "decision")},
+        undecided=possible is not None and len(possible) != 1,
+        abstained=target["abstained"] or "",
+    )
 
 
 def _stored(session: Session, row: ResultRow) -> StoredResult:

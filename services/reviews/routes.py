@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from services.auth import viewer
 from services.http.bodies import small_body
-from services.http.documented import headers, problem
+from services.http.documented import headers
 from services.http.ids import CaseId, ResultVersion
-from services.http.keys import KEY_HEADER, Key, claimed, reviewer, sent
+from services.http.keys import CLAIMED, KEY_HEADER, Key, sent
 from services.http.responses import JSON, document, preferred
-from services.reviews.schemas import ReviewIn, ReviewsOut
+from services.reviews.schemas import EXAMPLE_REVIEW, ReviewIn, ReviewsOut
 from services.reviews.service import Reviews
 
 router = APIRouter(prefix="/v1/cases/{case_id}", tags=["reviews"])
@@ -21,7 +22,7 @@ DOCUMENT: dict[str, Any] = {
         "content": {
             "application/json": {
                 "schema": {"$ref": f"#/components/schemas/{ReviewIn.__name__}"},
-                "example": {"verdict": "signed_off"},
+                "example": EXAMPLE_REVIEW,
             }
         },
     },
@@ -30,7 +31,6 @@ DOCUMENT: dict[str, Any] = {
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     201: {"headers": headers("Location", "ETag", "Cache-Control")},
-    403: problem(403),
 }
 
 
@@ -44,8 +44,9 @@ Room = Annotated[Reviews, Depends(reviews)]
 
 @router.get("/reviews", response_model=ReviewsOut)
 def list_reviews(request: Request, room: Room, case_id: CaseId) -> Response:
-    """What people said of the results of a case, and where it stands."""
-    return document(request, room.of_case(case_id))
+    """What people said of the results of a case, and where it stands. A reader who has not spoken of the latest result
+    is not told what others said of it."""
+    return document(request, room.of_case(case_id, viewer(request.state)))
 
 
 @router.post(
@@ -54,7 +55,7 @@ def list_reviews(request: Request, room: Room, case_id: CaseId) -> Response:
     response_model=ReviewsOut,
     openapi_extra=DOCUMENT,
     responses=ANSWERS,
-    dependencies=[Depends(reviewer), Depends(claimed)],
+    dependencies=[CLAIMED],
 )
 def post_review(
     request: Request,
@@ -64,6 +65,7 @@ def post_review(
     version: ResultVersion,
     body: Annotated[bytes, Depends(small_body)],
 ) -> Response:
-    """A person's word on the latest result. A sign-off holds until a later result crosses a threshold."""
+    """A person's word on the latest result, and on each of its findings. Results are advisory: what a person overrides
+    is kept beside them with its reason. A sign-off holds until a later result crosses a threshold."""
     preferred(request, (JSON,))
-    return sent(room.give(request.state.client, key, case_id, version, body))
+    return sent(room.give(viewer(request.state), key, case_id, version, body))

@@ -6,16 +6,35 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services import audit, holds
-from services.db import Database
-from services.errors import Conflict, Issue, NotFound, Refused
+from services import audit, blind, holds
+from services.auth import Client
+from services.db import Database, now
+from services.errors import Conflict, Issue, NotFound, NotReady, Refused
 from services.http import strict_json
+from services.http.ids import no_case
 from services.http.once import Answer, Asked, fingerprint, once
 from services.http.responses import etag
+from services.reports import store as reports
 from services.results import store as results
-from services.reviews import store
-from services.reviews.schemas import ReviewIn, ReviewOut, ReviewsOut
+from services.results.store import StoredResult
+from services.reviews import agreement, findings, store
+from services.reviews.agreement import Agreements
+from services.reviews.schemas import FindingOut, ReviewIn, ReviewOut, ReviewsOut
+from services.reviews.store import StoredReview
 from services.settings import Limits
+
+WITHHELD = "withheld"
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A result as this viewer may see it: the record that a word would be bound to, "" while there is none; the words
+    on it, and how many are withheld; the words on results before it."""
+
+    record_sha256: str
+    reviews: list[ReviewOut]
+    withheld: int
+    earlier: list[ReviewOut]
 
 
 @dataclass(frozen=True)
@@ -23,33 +42,61 @@ class Reviews:
     database: Database
     limits: Limits
 
-    def give(self, client: str, key: str, case_id: str, version: int, body: bytes) -> Answer:
+    def give(self, reader: Client, key: str, case_id: str, version: int, body: bytes) -> Answer:
         """The answer to a person's word on a result. Raises NotFound, Conflict `result_superseded` for a result that is
-        not the latest, Refused for a rejection without a reason."""
-        said = strict_json.document(ReviewIn, body, depth=self.limits.json_depth)
-        if said.verdict != store.SIGNED and not said.reason:
-            raise Refused("reason_missing", "Say why it is rejected.", issues=[Issue("/reason", "missing")])
-        asked = Asked(client, key, fingerprint("review", case_id, version, said.model_dump()))
+        not the latest and `record_changed` for a record that is not the one stored, NotReady for one that is not there
+        yet, Refused for a rejection without a reason and for findings that do not fit the result."""
+        said = self._read(body)
+        asked = Asked(reader.name, key, fingerprint("review", case_id, version, said.model_dump()))
 
         def effect(session: Session) -> Answer:
-            result = results.get(session, f"{case_id}-{version}")
-            if result is None or holds.is_held(session, case_id):
-                raise NotFound("result_not_found", "There is no such result.")
-            if results.latest(session, case_id) != result.id:
-                raise Conflict("result_superseded", "A later result has taken its place; look at that one.")
-            store.add(session, case_id, result.id, said.verdict, said.reason, client)
-            audit.record(session, client, f"result.{said.verdict}", result.id, of_case=case_id)
-            body = _told(session, case_id).model_dump_json().encode()
-            return Answer(201, body, {"ETag": etag(body), "Location": f"/v1/cases/{case_id}/reviews"})
+            store.lock(session, case_id)
+            review = _bound(session, case_id, version, said, reader.name)
+            wrote = [f"reviews/{store.add(session, case_id, review)}"]
+            facts: dict[str, Any] = {"record": review.record_sha256, "findings": findings.codes(review.findings)}
+            audit.record(
+                session, reader.name, f"result.{said.verdict}", review.result_id, of_case=case_id, wrote=wrote, **facts
+            )
+            answer = _told(session, case_id, reader).model_dump_json().encode()
+            return Answer(201, answer, {"ETag": etag(answer), "Location": f"/v1/cases/{case_id}/reviews"})
 
         return once(self.database, asked, effect)
 
-    def of_case(self, case_id: str) -> ReviewsOut:
+    def draft(self, reader: Client, case_id: str, version: int, body: bytes) -> ReviewOut:
+        """What `give` would keep now. Raises what it would raise; keeps nothing."""
+        said = self._read(body)
+        with self.database.read() as session:
+            return _shown(_bound(session, case_id, version, said, reader.name))
+
+    def of_case(self, case_id: str, viewer: Client = blind.NOBODY) -> ReviewsOut:
         """Raises NotFound."""
         with self.database.read() as session:
             if holds.is_held(session, case_id) is None:
-                raise NotFound("case_not_found", "There is no such case.")
-            return _told(session, case_id)
+                raise no_case()
+            return _told(session, case_id, viewer)
+
+    def of_result(self, case_id: str, version: int, viewer: Client) -> Reviewed:
+        """What was said of one result, and before it of others."""
+        result_id = f"{case_id}-{version}"
+        with self.database.read() as session:
+            report, hidden = reports.get(session, result_id), blind.hidden(session, case_id, viewer)
+            given = store.of_case(session, case_id)
+        own = [_shown(one) for one in given if one.result_id == result_id]
+        seen = [] if hidden == result_id else own
+        earlier = [_shown(one) for one in given if int(one.result_id.rpartition("-")[2]) < version]
+        return Reviewed(report.record_sha256 if report else "", seen, len(own) - len(seen), earlier)
+
+    def agreements(self, viewer: Client) -> Agreements:
+        """How far readers agree with each other, and with the model."""
+        with self.database.read() as session:
+            readings = store.readings(session)
+        return agreement.measured(readings, viewer)
+
+    def _read(self, body: bytes) -> ReviewIn:
+        said = strict_json.document(ReviewIn, body, depth=self.limits.json_depth)
+        if said.verdict != store.SIGNED and not said.reason:
+            raise Refused("reason_missing", "Say why it is rejected.", issues=[Issue("/reason", "missing")])
+        return said
 
 
 def again(session: Session, case_id: str, record: Mapping[str, Any]) -> bool:
@@ -66,10 +113,45 @@ def again(session: Session, case_id: str, record: Mapping[str, Any]) -> bool:
     return before != after
 
 
-def _told(session: Session, case_id: str) -> ReviewsOut:
-    reviews = store.of_case(session, case_id)
+def _bound(session: Session, case_id: str, version: int, said: ReviewIn, client: str) -> StoredReview:
+    """The review, of the latest result as it is stored, and of its record."""
+    result = results.get(session, f"{case_id}-{version}")
+    if result is None or holds.is_held(session, case_id):
+        raise NotFound("result_not_found", "There is no such result.")
+    if results.latest(session, case_id) != result.id:
+        raise Conflict("result_superseded", "A later result has taken its place; look at that one.")
+    return StoredReview(
+        result_id=result.id,
+        verdict=said.verdict,
+        reason=said.reason,
+        findings=findings.resolved(said.findings, result.record),
+        record_sha256=_record(session, result, said.record_sha256),
+        client=client,
+        created_at=now(),
+    )
+
+
+def _record(session: Session, result: StoredResult, looked_at: str | None) -> str:
+    """The record that a word on the result is bound to."""
+    report = reports.get(session, result.id)
+    if report is None and looked_at is not None:
+        raise NotReady("report_pending", "The report is being made.", headers={"Retry-After": "2"})
+    if report is not None and looked_at not in (None, report.record_sha256):
+        raise Conflict("record_changed", "The report is not the one that was looked at; look at it again.")
+    return report.record_sha256 if report else ""
+
+
+def _told(session: Session, case_id: str, viewer: Client) -> ReviewsOut:
+    given, hidden = store.of_case(session, case_id), blind.hidden(session, case_id, viewer)
+    seen = [one for one in given if one.result_id != hidden]
+    withheld = len(given) - len(seen)
     return ReviewsOut(
         case_id=case_id,
-        state=store.state(session, case_id, reviews),
-        reviews=[ReviewOut(**vars(review)) for review in reviews],
+        state=WITHHELD if withheld else store.state(session, case_id, seen),
+        withheld=withheld,
+        reviews=[_shown(one) for one in seen],
     )
+
+
+def _shown(review: StoredReview) -> ReviewOut:
+    return ReviewOut(**vars(review) | {"findings": [FindingOut(**one) for one in review.findings]})

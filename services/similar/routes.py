@@ -32,5 +32,6 @@ def list_similar(
 
     Each case comes once. None while the case is pending (ask again after Retry-After), and none with a `reason` where
     it was abstained from. Advisory: similar to the model is not the same diagnosis."""
-    found = room.to_case(request.state.client, case_id, limit, same_patient=same_patient)
+    found = room.to_case(case_id, limit, same_patient=same_patient)
+    request.state.listed = [one.case_id for one in found.similar]
     return document(request, found, headers={"Retry-After": "1"} if found.state == "pending" else {})

@@ -1,12 +1,10 @@
-"""Keeps where results lie, and finds the cases near one. Who asked, and which cases were shown, is an event."""
+"""Keeps where results lie, and finds the cases near one."""
 
-import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services import audit, holds
+from services import holds
 from services.db import Database
 from services.http.ids import no_case
 from services.jobs import state
@@ -21,7 +19,7 @@ class Similar:
     database: Database
     search: Search
 
-    def to_case(self, client: str, case_id: str, limit: int, *, same_patient: bool) -> SimilarOut:
+    def to_case(self, case_id: str, limit: int, *, same_patient: bool) -> SimilarOut:
         """The nearest cases to one, each once; without `same_patient` none of its own patient. Raises NotFound,
         Conflict while the case is held."""
         with self.database.read() as session:
@@ -31,14 +29,6 @@ class Similar:
             found: list[Neighbor] = []
             if latest is not None and latest.embedding is not None:
                 found = self.search.nearest(session, latest.embedding, limit, same_patient=same_patient)
-        with self.database.write() as session:
-            asked: dict[str, Any] = {"limit": limit, "same_patient": same_patient, "exact": self.search.exact}
-            shown: dict[str, Any] = {
-                "cases": [one.case_id for one in found],
-                "patients": [_token(one) for one in found],
-            }
-            outcome = "answered" if known else "case_not_found"
-            audit.record(session, client, "case.similar", case_id, outcome=outcome, **asked, **shown)
         if known is None:
             raise no_case()
         return SimilarOut(
@@ -67,11 +57,6 @@ def _reason(latest: Latest | None) -> str:
     if latest is None or latest.embedding is not None:
         return ""
     return latest.abstained or "not_embedded"
-
-
-def _token(neighbor: Neighbor) -> str:
-    """The patient, as an event may name one."""
-    return hashlib.sha256(neighbor.patient_id.encode()).hexdigest()[:32]
 
 
 def _shown(neighbor: Neighbor) -> SimilarCase:

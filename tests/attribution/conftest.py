@@ -60,14 +60,15 @@ class KnownNetwork(nn.Module):
         return {name: encoder.embed(batch.modalities[name].values) for name, encoder in self.encoders.items()}
 
     def encode(self, embedded, masks, present) -> dict[str, Tokens]:
-        tokens = {}
-        for i, (name, encoder) in enumerate(self.encoders.items()):
-            rows = present[:, i].nonzero()[:, 0]
-            values = torch.zeros(len(present), 1, 1)
-            if len(rows):
-                values = values.index_copy(0, rows, encoder(embedded[name][rows], masks[name]).values)
-            tokens[name] = Tokens(values, present[:, i, None])
-        return tokens
+        names = enumerate(self.encoders)
+        return {name: self.encode_one(name, embedded[name], masks[name], present[:, i]) for i, name in names}
+
+    def encode_one(self, name, embedded, mask, present) -> Tokens:
+        rows = present.nonzero()[:, 0]
+        values = torch.zeros(len(present), 1, 1)
+        if len(rows):
+            values = values.index_copy(0, rows, self.encoders[name](embedded[rows], mask).values)
+        return Tokens(values, present[:, None])
 
     def fuse(self, tokens, present, quality) -> ModelOutput:
         evidence = torch.cat([part.values[:, :, 0] for part in tokens.values()], dim=1) * present

@@ -56,7 +56,7 @@ def case(seed: int, present: tuple[bool, bool, bool] = (True, True, True), n: in
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_adds_up(fusion):
     net, batch = network(DEEP, fusion), case(seed=2)
-    answer = explain(net, batch, 1, target_name="second")
+    answer = explain([(net, 1.0)], batch, 1, target_name="second")
     assert answer.trusted, answer.checks
     assert answer.logit == pytest.approx(net(batch).logits[0, 1].item(), abs=1e-5)
     assert sum(answer.shapley.values()) == pytest.approx(answer.logit - answer.prior_logit, abs=1e-4)
@@ -65,14 +65,14 @@ def test_every_fusion_adds_up(fusion):
 def test_encoders_for_small_cohorts_add_up():
     net = network(SHALLOW)
     net.fit_encoders(case(seed=1, n=24))
-    answer = explain(net, case(seed=2), 0, target_name="first")
+    answer = explain([(net, 1.0)], case(seed=2), 0, target_name="first")
     assert answer.trusted, answer.checks
     assert all(share > 0 for share in answer.gross.values())
 
 
 def test_every_subset_is_the_answer_without_the_others():
     net, batch = network(DEEP), case(seed=3)
-    answer = explain(net, batch, 0, target_name="first")
+    answer = explain([(net, 1.0)], batch, 0, target_name="first")
     names = list(batch.modalities)
     for subset, logit in answer.subsets.items():
         seen = torch.tensor([[name in subset.split("+") for name in names]])
@@ -87,7 +87,7 @@ def test_an_absent_input_that_holds_nan_gets_exactly_nothing(hidden):
     part = batch.modalities[name]
     values = part.values * torch.nan if part.values.is_floating_point() else torch.ones_like(part.values)
     spoiled = replace(batch, modalities=batch.modalities | {name: replace(part, values=values)})
-    answer, expected = (explain(net, one, 0, target_name="first") for one in (spoiled, batch))
+    answer, expected = (explain([(net, 1.0)], one, 0, target_name="first") for one in (spoiled, batch))
     assert not answer.maps[name].any()
     assert answer.shapley[name] == 0
     assert answer.subsets == expected.subsets
@@ -96,7 +96,7 @@ def test_an_absent_input_that_holds_nan_gets_exactly_nothing(hidden):
 
 def test_what_is_not_evidence_gets_exactly_nothing():
     batch = case(seed=5)
-    maps = explain(network(DEEP), batch, 0, target_name="first").maps
+    maps = explain([(network(DEEP), 1.0)], batch, 0, target_name="first").maps
     note, labs = batch.modalities["note"], batch.modalities["labs"]
     special = torch.isin(note.values, torch.tensor(VOCABULARY.special_ids))
     assert not maps["note"][(special | ~note.mask)[0].numpy()].any()

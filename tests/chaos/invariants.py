@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from chaos.clients import Acknowledged
+from services.audit.heads import HEADS, PUBLIC, read_heads, read_key
+from services.audit.verify import verify
 from services.blobs import Blobs, Sweeper
 from services.cases import store
 from services.cases.content import inputs_hash
@@ -72,9 +74,15 @@ def check(url: str, data: Path, acknowledged: list[Acknowledged]) -> Findings:
         found.doubled += _repeats(session)
         found.orphans += [*_rows(session), *_files(session, blobs, data)]
         found.versions = session.scalar(sa.select(sa.func.count()).select_from(VersionRow)) or 0
+        found.halved += _events(database, data / "heads")
         found.results = session.scalar(sa.select(sa.func.count()).select_from(ResultRow)) or 0
     database.close()
     return found
+
+
+def _events(database: Database, heads: Path) -> list[str]:
+    """What the chain of events tells was done to it."""
+    return [str(one) for one in verify(database, read_heads(heads / HEADS), read_key(heads / PUBLIC)).findings]
 
 
 def _lost(one: Acknowledged, case: StoredCase | None, blobs: Blobs) -> Iterator[str]:

@@ -45,6 +45,7 @@ def test_train_prints_every_subset_and_says_how_to_go_on(tiny_cohort: Path, tmp_
     assert "clinimm evaluate" in found.stdout
 
 
+@pytest.mark.slow
 def test_evaluate_leaves_out_the_patients_it_knows(tiny_artifact: Path, tiny_cohort: Path) -> None:
     found = run("evaluate", tiny_artifact.parent, tiny_cohort / "manifest.csv", "--json")
     record = json.loads(found.stdout)
@@ -118,6 +119,7 @@ def test_faults_of_a_loose_panel_are_all_named_and_nothing_is_echoed(tiny_artifa
     assert "secret" not in str(found.exception)
 
 
+@pytest.mark.slow
 def test_explain_writes_a_record_and_a_page(
     tiny_artifact: Path, tiny_cohort: Path, whole_case: Case, tmp_path: Path
 ) -> None:
@@ -128,6 +130,19 @@ def test_explain_writes_a_record_and_a_page(
     page = (tmp_path / "report-00000.html").read_text()
     assert whole_case.case_id in page
     assert "<script" not in page
+
+
+@pytest.mark.slow
+def test_explain_with_a_check_prints_every_test_and_keeps_it_in_the_record(
+    tiny_artifact: Path, tiny_cohort: Path, whole_case: Case, tmp_path: Path
+) -> None:
+    case = ("--case", whole_case.case_id, "--target", "pneumonia", "--out", tmp_path)
+    told = run("explain", tiny_artifact, tiny_cohort / "manifest.csv", *case, "--check").stdout
+    [explanation] = json.loads((tmp_path / "report-00000.json").read_text())["explanations"]
+    names = [check["name"] for check in explanation["checks"]]
+    assert {"repeat", "sensitivity", "randomized weights", "agreement"} <= set(names)
+    assert all(name in told for name in names)
+    assert ("NOT RELIABLE" in told) is not explanation["trusted"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def assert_partition(splits: Splits, cases: list[Case]) -> None:
     assert sum(len(patients(part)) for part in parts) == len(patients(cases))
 
 
+@pytest.mark.slow
 @QUICK
 @given(COHORTS, st.integers(0, 5))
 def test_a_split_is_disjoint_complete_and_blind_to_order(drawn, seed):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, false_discovery_control, ks_2samp
 
+from clinimm.evaluation.drift.apart import told_apart
 from clinimm.evaluation.drift.shift import FALSE_RATE, drift
 from clinimm.evaluation.drift.snapshot import Column, Snapshot
 from clinimm.evaluation.drift.statistics import (
@@ -15,7 +16,6 @@ from clinimm.evaluation.drift.statistics import (
     maximum_mean_discrepancy,
     rate_gap,
     stability_index,
-    told_apart,
 )
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from small_models import MODALITIES, PLANS, QUALITIES, random_batch, small_network
 
+from clinimm.attribution.trust.randomized import shuffled
 from clinimm.batch import Batch
-from clinimm.evaluation.faithful import explanations_hold, shuffled
+from clinimm.evaluation.faithful import explanations_hold
 from clinimm.evaluation.limits import Finding
 from clinimm.models.build import build_network
 from clinimm.models.network import Network

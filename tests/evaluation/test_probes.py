@@ -129,6 +129,7 @@ def test_a_planted_shortcut_is_found_by_its_probe_and_by_no_other(planted, kind)
         assert auroc(found, other) < 0.65
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_values_does_not_follow_gaps_and_one_that_counts_does():
     reads = findings(probed(Sums(values=1.0), gaps=0.8), bootstrap=100)[0]
     counts = findings(probed(Sums(gaps=1.0), gaps=0.8), bootstrap=100)[0]
@@ -145,6 +146,7 @@ def test_a_model_that_reads_values_does_not_follow_gaps_and_one_that_counts_does
     assert closed[1][CHANGE] < -0.2  # all that it knew was in the gaps
 
 
+@pytest.mark.slow
 def test_what_lies_on_the_border_does_not_survive_its_cover_and_the_center_does():
     for model, planted, lost in ((Sums(border=2.0), {"border": 1.0}, True), (Sums(center=2.0), {"center": 0.3}, False)):
         found = findings(probed(model, **planted), bootstrap=100)[0]
@@ -174,6 +176,7 @@ def test_pairs_within_groups_by_hand():
     np.testing.assert_allclose(share(weights), [1.5 / 3, 2.5 / 3])
 
 
+@pytest.mark.slow
 def test_folds_join_and_all_of_it_is_json():
     one, two = probed(Sums(values=1.0, gaps=0.5), gaps=0.5), probed(Sums(gaps=1.0), gaps=0.5)
     both = Probed.concat([one, two])

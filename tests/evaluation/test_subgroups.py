@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from clinimm import metrics
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.subgroups import OTHER, UNKNOWN, groupings, judge_subgroups
+from clinimm.evaluation.subgroups import OTHER, UNKNOWN, group_of, groupings, judge_subgroups
 from clinimm.scores import Scores, subsets
 
 
@@ -50,6 +50,24 @@ def test_words_are_levels_and_rare_ones_are_told_together():
 def test_codes_of_a_few_numbers_stay_levels():
     groups = groupings({"stage": ["1", "2", "3"] * 20})
     assert list(groups["stage"]) == ["1", "2", "3"]
+
+
+def test_a_patient_belongs_to_the_group_that_its_value_was_put_in():
+    columns = {
+        "age": [str(age) for age in range(0, 100, 3)],
+        "weight": [str(i * 1.5) for i in range(33)] + [""],
+        "sex": ["F"] * 20 + ["M"] * 10 + ["X"] * 2 + ["Y", "?"],
+    }
+    for name, groups in groupings({name: column[:33] for name, column in columns.items()}, fewest=5).items():
+        for place, value in enumerate(columns[name][:33]):
+            assert groups[group_of(value, list(groups))][place], (name, value)
+    assert group_of("41.7", ["18-39", "40-64", "65+"]) == "40-64"
+    assert group_of("39.99", ["18-39", "40-64", "65+"]) == "18-39"
+    assert group_of("103", ["40-64", "65+"]) == "65+"
+    assert group_of("", ["F", UNKNOWN]) == UNKNOWN
+    assert group_of("NaN", ["F", "M"]) is None
+    assert group_of("hill", ["harbor", OTHER]) == OTHER
+    assert group_of("7", ["40-64"]) is None
 
 
 def test_a_cell_is_the_metric_on_its_cases_and_every_subset_has_every_group():

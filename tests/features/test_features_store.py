@@ -152,6 +152,7 @@ for i in range(30):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_one_name_at_once_leave_it_whole_and_the_folder_small(tmp_path: Path) -> None:
     def start(name: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", WRITER, str(tmp_path), name]

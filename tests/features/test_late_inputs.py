@@ -147,6 +147,7 @@ def test_damage_to_anything_kept_changes_no_answer_and_is_mended(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == sound
 
 
+@pytest.mark.slow
 def test_an_explanation_reads_no_film_twice_and_is_the_same(
     plain: Predictor, cases: list[Case], tmp_path: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_case_and_spaces_change_nothing(sentence: str) -> None:
     assert READER.read(sentence.upper().replace(" ", "  \n")) == READER.read(sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["no ", "no effusion ", "heart, ", "effusion or ", "a", "1.", "is not currently ", ", small "]
 )

@@ -115,6 +115,7 @@ def test_kinds_it_never_saw_are_caught_too(unseen: Tensor) -> None:
         assert caught(blind.judge(standardized(WRONG[kind](unseen)))) >= 0.95
 
 
+@pytest.mark.slow
 def test_pictures_shown_as_not_valid_are_told_from_the_valid(unseen: Tensor) -> None:
     """Films squeezed to one side stand for another view; a tenth of the training films are such."""
     pixels = films(range(88))

@@ -141,6 +141,7 @@ def test_any_text_gives_an_identity_with_something_in_it_or_none(note: str) -> N
     assert found is None or (found.source == "notes/7" and found != Identity("notes/7"))
 
 
+@pytest.mark.slow
 @given(st.dates(date(1901, 1, 1), date(2026, 1, 1)), st.from_regex(r"[A-Z]{0,2}[0-9]{4,9}", fullmatch=True))
 def test_what_a_header_was_written_from_does_not_contradict_it(born: date, patient_id: str) -> None:
     asked = Identity("request", patient_id=patient_id, birth_date=born, sex="F", name="Smith^Anna^Q")

@@ -210,6 +210,13 @@ def test_an_unknown_analyte_is_named_and_shifts_no_column():
     assert panel.flags == ("unused_input:c",)
 
 
+@pytest.mark.parametrize(("unit", "column"), [("10*9/L", 0), ("%", 1)])
+def test_of_two_analytes_of_one_name_the_unit_decides(unit, column):
+    analytes = [Analyte("neutrophils", "10*9/L"), Analyte("neutrophils_percent", "%")]
+    panel = canonical([Measurement("neutrophils", 60.0, unit)], analytes)
+    assert [math.isnan(value) for value in panel.values] == [column != 0, column != 1]
+
+
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(st.permutations([("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0)]))
 def test_the_order_of_measurements_does_not_matter(reported):

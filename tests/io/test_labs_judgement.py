@@ -321,6 +321,7 @@ def test_lab_13_what_the_model_does_not_use_shifts_nothing(item: LabItem) -> Non
     [
         lab("", code="1988-5"),
         lab("a name of its own", code="1988-5", system="http://loinc.org"),
+        lab("a name of its own", code="1988-5", system=" HTTP://LOINC.org/ "),
         lab("crp", code="CRPX", system="urn:local"),
         lab("crp", code="CRP"),
         lab(" C_reactive  Protein", specimen="Serum"),
@@ -373,6 +374,7 @@ ITEMS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=500)
 @given(st.lists(ITEMS, max_size=7, unique_by=repr), st.data())
 def test_the_order_in_which_items_come_does_not_matter(facts: list[dict[str, Any]], data: st.DataObject) -> None:

@@ -18,6 +18,7 @@ def counted(key: str, rule: str) -> Tally:
     return tallies(entry, drawn(entry, 100, False, rng).tolist(), entry.units, rng)[rule]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["hemoglobin", "wbc", "glucose", "creatinine", "albumin", "platelets", "hba1c"])
 def test_lab_16_a_swapped_unit_is_noticed(key: str) -> None:
     ours = counted(key, "ours")

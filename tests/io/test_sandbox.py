@@ -144,6 +144,7 @@ def test_limits_hold_in_the_child(film: Path) -> None:
     assert (refusal.value.code, refusal.value.limit, refusal.value.actual) == ("too_many_pixels", 100, 64 * 48)
 
 
+@pytest.mark.slow
 def test_children_are_renewed_after_their_inputs(film: Path) -> None:
     with Sandbox(Confinement(inputs_per_child=2)) as sandbox:
         seen = {sandbox.pids for _ in range(5) if sandbox.read([film])}
@@ -190,6 +191,7 @@ def test_a_child_tells_what_it_can_still_do() -> None:
         assert str(sandbox.abilities()) == here.strip()
 
 
+@pytest.mark.slow
 def test_a_forked_process_reads_with_children_of_its_own(film: Path) -> None:
     with Sandbox() as sandbox:
         sandbox.read([film])

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_network
 
-from clinimm.attribution.committee import combined, explain_committee
+from clinimm.attribution.committee import explain_committee
 from clinimm.attribution.explain import explain
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
@@ -87,16 +87,13 @@ def test_maps_of_members_that_pull_apart_add_up_to_what_is_left() -> None:
     batch = random_batch(1, seed=9, present=torch.ones(1, 3, dtype=torch.bool))
 
     def changed(network: Network) -> float:
-        found = explain(network, batch, 0, target_name="edema")
+        found = explain([(network, 1.0)], batch, 0, target_name="edema")
         return found.logit - found.baseline_logit
 
     first, second = louder(small_network(seed=0).eval(), 300), small_network(seed=2).eval()
-    second = louder(second, -0.99 * changed(first) / changed(second))
-    parts = [(0.5, explain(net, batch, 0, target_name="edema")) for net in (first, second)]
-    assert all(part.checks[0].passed for _, part in parts)
-    assert not combined(parts, 0.01).checks[0].passed
+    second = louder(second, -0.97 * changed(first) / changed(second))
     found = explain_committee(Committee([first, second], None).eval(), batch, 0, target_name="edema")
-    assert abs(found.logit - found.baseline_logit) < 0.01 * abs(changed(first))
+    assert abs(found.logit - found.baseline_logit) < 0.03 * abs(changed(first))
     assert all(check.passed for check in found.checks)
 
 

@@ -74,6 +74,7 @@ def test_an_artifact_of_a_pretrained_note_encoder_needs_the_directory_no_more(
     assert {2, 3} <= set(encoder.special_ids)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_pretrained_weights_are_the_ones_that_train(tmp_path: Path, tiny_cohort: Path) -> None:
     source = bert_directory(tmp_path / "source", *KINDS["bert"])
     wanted = AutoModel.from_pretrained(source).get_input_embeddings().weight

@@ -64,6 +64,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Standing, dict[s
     return short_run(tmp_path_factory.mktemp("straight"))
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_other_seed_others(straight: tuple[Standing, dict[str, Tensor]], tmp_path: Path) -> None:
     again = short_run(tmp_path / "again")
     assert straight[0] == again[0]
@@ -98,6 +99,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         short_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_it_learns_to_find_the_text_of_every_picture(tmp_path: Path) -> None:
     corpus = small_corpus(8, have=("both",))
     corpus = replace(corpus, patients=torch.arange(8))

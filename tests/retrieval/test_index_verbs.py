@@ -235,6 +235,7 @@ def test_zeroshot_prints_its_figures_and_writes_its_scores(
     assert f"{len(cases) - len(filmed)} cases were left out: no_picture" in found.stdout
 
 
+@pytest.mark.slow
 def test_zeroshot_leaves_out_patients_that_the_backbone_has_seen(
     backbone: Path, partly_seen: Path, tiny_cohort: Path, cases: dict[str, Case], tmp_path: Path
 ) -> None:

@@ -27,7 +27,8 @@ FILLED = sa.text(
 # Run on both databases; the second time with the slow ones, since the code under test is the same.
 LONG = {
     *("test_late_inputs.py", "test_fsck.py", "test_jobs.py", "test_outages.py", "test_similar.py"),
-    *("test_results_store.py", "test_service_posting.py", "test_restore_drill.py"),
+    *("test_results_store.py", "test_service_posting.py", "test_restore_drill.py", "test_reviews.py"),
+    *("test_evidence.py", "test_replay.py"),
 }
 
 
@@ -76,6 +77,7 @@ def emptied_postgres_url(tests_postgres_url: str) -> str:
     engine = sa.create_engine(tests_postgres_url)
     with engine.begin() as connection:
         names = connection.scalars(FILLED).all()
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))  # events are never taken out
         connection.execute(sa.text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
     engine.dispose()
     return tests_postgres_url

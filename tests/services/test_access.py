@@ -1,5 +1,6 @@
 """Who may call: nobody without a token, once tokens are on; nobody from afar, while they are off."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from service_processes import running_api
 from service_requests import case, post
 
 from clinimm.errors import ClinimmError, ConfigError
-from services.auth import Client, Tokens, add_client
+from services.app import PAGES, ROUTERS, rights
+from services.auth import Client, Role, Tokens, add_client
 from services.server import serve
 from services.settings import Settings
 
@@ -56,9 +58,45 @@ def test_file_holds_no_token_and_only_we_may_read_it(tokens: Path) -> None:
     token = add_client(tokens, "pacs")
     assert token not in tokens.read_text()
     assert tokens.stat().st_mode & 0o077 == 0
-    assert Tokens.read(tokens).client(f"Bearer {token}") == Client("pacs", reviews=False)
+    assert Tokens.read(tokens).client(f"Bearer {token}") == Client("pacs", Role.SYSTEM)
     with pytest.raises(ConfigError):
         add_client(tokens, "pacs")
+
+
+def test_every_route_says_who_may_take_it() -> None:
+    names = {route.name for router in (*ROUTERS, *PAGES) for route in router.routes}  # type: ignore[attr-defined]
+    assert names == rights.MAY.keys()
+
+
+CASE = "/v1/cases/00000000-0000-0000-0000-000000000000"
+MAY: dict[Role, dict[tuple[str, str], bool]] = {
+    Role.SYSTEM: {("GET", CASE): True, ("POST", "/v1/cases"): True, ("GET", f"{CASE}/identity"): False},
+    Role.CLINICIAN: {("GET", CASE): True, ("POST", "/v1/cases"): True, ("GET", f"{CASE}/identity"): True},
+    Role.AUDITOR: {("GET", f"{CASE}/timeline"): True, ("POST", "/v1/cases"): False, ("GET", f"{CASE}/identity"): False},
+    Role.RESEARCHER: {("GET", "/v1/models"): True, ("GET", "/v1/cases"): False, ("GET", f"{CASE}/report"): False},
+}
+
+
+def test_a_role_may_do_what_is_its_own_and_nothing_else(settings: Settings, tokens: Path) -> None:
+    keys = {role: add_client(tokens, role.value, role) for role in MAY}
+    with running_api(settings.model_copy(update={"tokens_file": tokens})) as api:
+        for role, expected in MAY.items():
+            for (method, path), allowed in expected.items():
+                answer = api.request(method, path, headers={"Authorization": f"Bearer {keys[role]}"})
+                told = answer.json().get("code") if answer.status_code >= 400 else ""
+                assert (told != "role_not_allowed") is allowed, (role, method, path)
+                assert (answer.status_code == 403) is not allowed
+
+
+def test_roles_of_older_files_are_understood(tokens: Path) -> None:
+    feed, ward = (hashlib.sha256(token).hexdigest() for token in (b"a", b"b"))
+    tokens.write_text(f"feed {feed}\nward {ward} reviewer\n")
+    tokens.chmod(0o600)
+    assert Tokens.read(tokens).client("Bearer a") == Client("feed", Role.SYSTEM)
+    assert Tokens.read(tokens).client("Bearer b") == Client("ward", Role.CLINICIAN)
+    tokens.write_text(f"feed {feed} emperor\n")
+    with pytest.raises(ConfigError):
+        Tokens.read(tokens)
 
 
 @pytest.mark.parametrize(("content", "mode"), [("", 0o600), ("pacs\n", 0o600), (f"pacs {'0' * 64}\n", 0o644)])

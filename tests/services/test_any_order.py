@@ -103,6 +103,7 @@ def two_orders(draw: st.DrawFn) -> tuple[list[str], list[str]]:
     return names, draw(st.permutations(names))
 
 
+@pytest.mark.slow
 @checked(derandomize=True, deadline=None, max_examples=200)
 @given(two_orders())
 def test_any_order_ends_in_the_same_content(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from released_rows import ANSWERED, contents, fill, released
 from service_processes import new_database, running_api
@@ -71,7 +72,10 @@ def test_what_says_nothing_of_a_case_is_no_reason_to_stay(upgraded: httpx.Client
     known = {"name": "wbc", "value": 14.25, "unit": "10*9/L"}
     assert add(upgraded, ANSWERED, known).json()["version"] == 1
     assert upgraded.get(f"/v1/cases/{ANSWERED}/similar").status_code == 200
-    taken_back(url, EARLIEST).close()
+    database = taken_back(url, EARLIEST)
+    told = [fact for row in contents(database)["events"] if "action='case.similar'" in row for fact in row]
+    assert any(all(f"'{name}': " in fact for name in ("role", "source", "patient", "hash")) for fact in told)
+    database.close()
 
 
 def test_case_taken_since_is_not_lost(upgraded: httpx.Client, url: str) -> None:
@@ -90,7 +94,22 @@ def test_review_is_not_lost(upgraded: httpx.Client, url: str) -> None:
     headers = {"Idempotency-Key": "review", "Content-Type": "application/json"}
     path = f"/v1/cases/{ANSWERED}/results/2/reviews"
     assert upgraded.post(path, content=b'{"verdict": "signed_off"}', headers=headers).status_code == 201
-    assert "(reviews: 1)" in refused(url, "0002")
+    assert "(reviews of findings or records: 1)" in refused(url, "0004")
+    assert "(reviews of findings or records: 1)" in refused(url, "0002")
+
+
+def test_review_of_before_findings_is_kept_on_the_way_back_to_it(upgraded: httpx.Client, url: str) -> None:
+    headers = {"Idempotency-Key": "review", "Content-Type": "application/json"}
+    path = f"/v1/cases/{ANSWERED}/results/2/reviews"
+    assert upgraded.post(path, content=b'{"verdict": "signed_off"}', headers=headers).status_code == 201
+    with Database(url).engine.begin() as connection:
+        connection.execute(sa.text("UPDATE reviews SET record_sha256 = ''"))  # as 0004 left them
+    taken_back(url, "0004").close()
+    with pytest.raises(ConfigError, match=r"\(reviews: 1\)"):
+        taken_back(url, "0002")
+    prepared(url).close()
+    [told] = upgraded.get(f"/v1/cases/{ANSWERED}/reviews").json()["reviews"]
+    assert (told["verdict"], told["findings"], told["record_sha256"]) == ("signed_off", [], "")
 
 
 def test_embeddings_are_not_lost(url: str, tmp_path: Path) -> None:
@@ -101,7 +120,7 @@ def test_embeddings_are_not_lost(url: str, tmp_path: Path) -> None:
     taken_back(url, "0002").close()
 
 
-@pytest.mark.parametrize("wrong", ["0003", "9999", "head", "-1"])
+@pytest.mark.parametrize("wrong", ["0007", "9999", "head", "-1"])
 def test_only_an_earlier_revision_is_gone_back_to(wrong: str, database: Database) -> None:
-    with pytest.raises(ConfigError, match="give one of: 0001, 0002"):
+    with pytest.raises(ConfigError, match="give one of: 0001, 0002, 0003, 0004, 0005, 0006"):
         taken_back(database.url, wrong)

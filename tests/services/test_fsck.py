@@ -140,6 +140,7 @@ def sent_again(api: httpx.Client, case_id: str, seed: int, inputs: bytes = b"{}"
     return dict(answer.json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")], ids=["gone", "changed"])
 def test_film_sent_again_gives_the_file_back_without_a_new_version(
     damage: Callable[[Path], object], api: httpx.Client, database: Database, blobs: Blobs
@@ -153,6 +154,7 @@ def test_film_sent_again_gives_the_file_back_without_a_new_version(
     assert api.get(f"/v1/cases/{case_id}").json() == before
 
 
+@pytest.mark.slow
 def test_film_sent_again_after_a_repair_is_used_again(api: httpx.Client, database: Database, blobs: Blobs) -> None:
     first, second = posted(api, "a", 1, 2), posted(api, "b", 1)
     before = api.get(f"/v1/cases/{first}").json()
@@ -171,6 +173,7 @@ def test_film_sent_again_after_a_repair_is_used_again(api: httpx.Client, databas
     assert api.get(f"/v1/cases/{second}").json()["version"] == 3
 
 
+@pytest.mark.slow
 def test_film_that_comes_with_more_is_told_of_first(api: httpx.Client, database: Database, blobs: Blobs) -> None:
     case_id = posted(api, "a", 1, 2)
     blobs.path(file_of(api, case_id)).unlink()
@@ -190,6 +193,7 @@ def test_case_posted_again_has_its_film_again(api: httpx.Client, database: Datab
     assert found(database, blobs, deep=True) == []
 
 
+@pytest.mark.slow
 def test_film_that_was_lost_can_be_referred_to_once_a_new_case_brings_it(
     api: httpx.Client, database: Database, blobs: Blobs
 ) -> None:

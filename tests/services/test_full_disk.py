@@ -23,6 +23,7 @@ SCRIPT = Path(__file__).parents[1] / "full_disk.py"
 OF_ITS_OWN = ("unshare", "-Urm", "sh", "-ec")
 
 
+@pytest.mark.slow
 def test_upload_that_finds_no_room_is_refused_and_leaves_nothing(described_model: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     url = f"sqlite:///{data / 'clinimm.db'}"
@@ -44,6 +45,7 @@ def test_upload_that_finds_no_room_is_refused_and_leaves_nothing(described_model
         assert client.get("/readyz").json()["storage"] == "ok"
 
 
+@pytest.mark.slow
 def test_disk_that_fills_and_empties_stops_no_process(described_model: Path, tmp_path: Path) -> None:
     mount = f"mount -t tmpfs -o size={DISK} tmpfs {tmp_path}"
     if subprocess.run([*OF_ITS_OWN, mount], capture_output=True).returncode:

@@ -92,6 +92,7 @@ def assert_stopped_anywhere_changes_nothing(database: Database, every: int) -> N
     command.check(alembic_config(database.url))
 
 
+@pytest.mark.slow
 def test_stopped_at_some_statements_it_has_changed_nothing(earlier: Database) -> None:
     assert_stopped_anywhere_changes_nothing(earlier, every=23)
 

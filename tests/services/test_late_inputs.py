@@ -1,82 +1,19 @@
 """What comes late: each addition a version, each answer bound to what it was given, nothing rewritten."""
 
-import json
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
 from service_processes import running_api
-from service_requests import Image, case, cohort_film, film, post
+from service_requests import case, cohort_film, film, post
+from ward import CRP, Ward, add, open_ward
 
-from clinimm.inference import Predictor
-from services.auth import add_client
-from services.blobs import Blobs
-from services.cases.owing import Settler
-from services.db import Database
-from services.diagnosis import Diagnosis
+from services.auth import Role, add_client
 from services.jobs import state
-from services.jobs.queue import Queue
 from services.settings import Pace, Settings
-from services.similar.search import opened
 from services.tables import EventRow, JobRow
-
-CRP: dict[str, Any] = {
-    "id": "L-1",
-    "name": "crp",
-    "value": 84.5,
-    "unit": "mg/L",
-    "collected_at": "2026-01-17T08:00:00Z",
-}
-
-
-def add(
-    client: httpx.Client,
-    case_id: str,
-    inputs: dict[str, Any] | None = None,
-    images: list[Image] | None = None,
-    **headers: str,
-) -> httpx.Response:
-    """Posts more inputs of a case under a fresh key."""
-    files: list[tuple[str, Any]] = [(name, ("f.dcm", data, "application/dicom")) for name, data in images or []]
-    if inputs is not None:
-        files.append(("inputs", (None, json.dumps(inputs).encode(), "application/json")))
-    return client.post(f"/v1/cases/{case_id}/inputs", files=files, headers={"Idempotency-Key": uuid.uuid4().hex})
-
-
-@dataclass
-class Ward:
-    """An API and, in this process, the worker's own parts: what is owed is done when `work` is called."""
-
-    api: httpx.Client
-    database: Database
-    worker: Diagnosis
-    settler: Settler
-
-    def work(self) -> None:
-        """Does all jobs that are owed, the cases that wait being quiet."""
-        self.settler.turn()
-        with self.database.read() as session:
-            owed = list(session.scalars(sa.select(JobRow).where(JobRow.state == state.QUEUED)))
-        for job in owed:
-            compute, keep = (
-                (self.worker.predict, self.worker.keep_result)
-                if job.kind == "diagnose"
-                else (self.worker.explain, self.worker.keep_report)
-            )
-            outcome = compute(job.subject)
-            with self.database.write() as session:
-                keep(session, job.subject, outcome)
-                state.finish(session, job.id)
-        if owed:
-            self.work()
-
-    def results(self, case_id: str) -> list[dict[str, Any]]:
-        return list(self.api.get(f"/v1/cases/{case_id}/results").json()["results"])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -86,19 +23,11 @@ def ward(request: pytest.FixtureRequest, tiny_artifact: Path, tmp_path: Path) ->
         url = f"sqlite:///{tmp_path / 'clinimm.db'}"
     else:
         url = request.getfixturevalue("emptied_postgres_url")
-    settings = Settings(
-        data=tmp_path, artifact=tiny_artifact, allow_unpromoted=True, database_url=url, debounce_seconds=0
-    )
-    database, predictor = Database(settings.url), Predictor.load(tiny_artifact)
-    queue = Queue(database, 100)
-    search = opened(database, settings.vectors, predictor.digest, predictor.config.fused_width)
-    worker = Diagnosis(predictor, predictor, database, Blobs(tmp_path / "blobs"), queue, search)
-    with running_api(settings) as api:
-        yield Ward(api, database, worker, Settler(database, queue, predictor.digest, settings.pace))
-    queue.close()
-    database.close()
+    with open_ward(url, tiny_artifact, tmp_path) as ward:
+        yield ward
 
 
+@pytest.mark.slow
 def test_labs_after_the_film_supersede_its_answer_and_say_what_they_change(ward: Ward, tiny_cohort: Path) -> None:
     case_id = post(ward.api, case(labs=None), [("image", cohort_film(tiny_cohort))]).json()["id"]
     ward.work()
@@ -117,8 +46,16 @@ def test_labs_after_the_film_supersede_its_answer_and_say_what_they_change(ward:
         assert (change["before"], change["after"]) == (before["probability"], target["probability"])
         assert change["delta"] == pytest.approx(target["probability"] - before["probability"], abs=2e-6)
     assert ward.api.get(f"/v1/cases/{case_id}/results/1").json() == superseded
+    compared = ward.api.get(f"/v1/cases/{case_id}/report").json()["comparison"]
+    assert (compared["name"], compared["cause"], compared["targets"]) == (
+        first["id"],
+        second["cause"],
+        second["changes"],
+    )
+    assert compared["inputs"] == {"labs": {"before": "absent", "after": "present"}}
 
 
+@pytest.mark.slow
 def test_correction_and_cancellation_take_effect_whatever_comes_first(ward: Ward) -> None:
     corrected = CRP | {"value": 12, "status": "corrected", "issued_at": "2026-01-17T11:00:00Z"}
     finals = []
@@ -183,6 +120,7 @@ def test_complete_modalities_are_waited_for_no_longer(ward: Ward) -> None:
     assert latest["inputs"]["labs"]["reason"] == "not_ordered"
 
 
+@pytest.mark.slow
 def test_another_model_answers_only_when_it_is_asked(ward: Ward) -> None:
     case_id = post(ward.api, case()).json()["id"]
     ward.work()
@@ -248,6 +186,7 @@ def test_note_of_another_patient_holds_the_case(ward: Ward) -> None:
     assert post(ward.api, case("b", labs=[lab])).json()["code"] == "identity_conflict"
 
 
+@pytest.mark.slow
 def test_sign_off_asks_again_where_a_threshold_is_crossed(ward: Ward) -> None:
     note = {"id": "N-1", "text": "Fever and cough."}
     case_id = post(ward.api, case(labs=None, note=note)).json()["id"]
@@ -291,9 +230,9 @@ def test_timeline_is_the_audit_itself(ward: Ward) -> None:
     assert "result.stored" in {one["action"] for one in told}
 
 
-def test_only_a_reviewer_decides_for_people(settings: Settings, tmp_path: Path) -> None:
+def test_only_a_clinician_decides(settings: Settings, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
-    feed, person = add_client(tokens, "feed"), add_client(tokens, "ward", reviews=True)
+    feed, person = add_client(tokens, "feed"), add_client(tokens, "ward", Role.CLINICIAN)
     with running_api(settings.model_copy(update={"tokens_file": tokens})) as api:
         as_feed, as_person = ({"Authorization": f"Bearer {token}"} for token in (feed, person))
         held = post(api, case(), [("image", film(3, patient="p-2"))], headers=as_feed)
@@ -303,7 +242,7 @@ def test_only_a_reviewer_decides_for_people(settings: Settings, tmp_path: Path) 
         decision = {"decision": "same_patient", "reason": "seen"}
         keyed = {"Idempotency-Key": "k", "If-Match": "*"}
         refused = api.post(f"{where}/reconciliations", json=decision, headers=as_feed | keyed)
-        assert (refused.status_code, refused.json()["code"]) == (403, "not_a_reviewer")
+        assert (refused.status_code, refused.json()["code"]) == (403, "role_not_allowed")
         assert api.post(f"{where}/reconciliations", json=decision, headers=as_person | keyed).status_code == 202
 
 

@@ -14,7 +14,7 @@ from service_processes import running_api
 from service_requests import case, damaged_film, film, post
 
 from clinimm.types import Abstention
-from services import db
+from services import audit, db
 from services.app.metrics import Metrics
 from services.app.stock import Stock
 from services.db import Database, now
@@ -101,8 +101,8 @@ def test_events_are_counted_once_each(database: Database) -> None:
     stock = Stock(database, clock=lambda: float(next(seconds)))
     for rounds in range(1, 5):
         with database.write() as session:
-            events = [{"action": word, "time": now(), "actor": "", "object_id": ""} for word in "ab" * 400]
-            session.execute(sa.insert(EventRow), [event | {"request_id": "", "facts": {}} for event in events])
+            for word in "ab" * 400:
+                audit.record(session, "", word, "")
         [metric] = [one for one in stock.collect() if one.name == "clinimm_events"]
         assert {sample.labels["action"]: sample.value for sample in metric.samples} == dict.fromkeys("ab", 400 * rounds)
 
@@ -153,16 +153,20 @@ def fill(database: Database, cases: int) -> None:
         ],
         EventRow: [
             {
+                "seq": seq,
                 "time": moment,
+                "monotonic_ns": seq,
+                **dict.fromkeys(("role", "source", "patient", "request_id", "hash"), ""),
                 "actor": "c",
+                "outcome": "done",
                 "action": action,
                 "object_id": i,
                 "case_id": i,
-                "request_id": "",
                 "facts": {},
             }
-            for i in ids
-            for action in ("case.created", "result.stored", "report.stored")
+            for seq, (i, action) in enumerate(
+                ((i, action) for i in ids for action in ("case.created", "result.stored", "report.stored")), start=1
+            )
         ],
     }
     with database.write() as session:

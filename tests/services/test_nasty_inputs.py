@@ -71,6 +71,7 @@ def check_outlived(door: Door) -> None:
     assert "Traceback" not in door.log.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSED)
 def test_nasty_input_is_refused_and_leaves_nothing(door: Door, name: str) -> None:
     send, status, code = REFUSED[name]

@@ -49,6 +49,7 @@ def away(server: sa.Engine, name: str) -> Iterator[None]:
         operator.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
 
 
+@pytest.mark.slow
 def test_many_callers_while_the_database_is_away_are_told_soon_and_pile_up_nowhere(
     postgres_url: str, described_model: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +113,7 @@ def reported(either_api: httpx.Client, database: Database, tmp_path: Path) -> st
     return f"/v1/cases/{shown['id']}/report?format=html"
 
 
+@pytest.mark.slow
 def test_caller_who_hangs_up_amid_a_report_holds_nothing(
     either_api: httpx.Client, database: Database, reported: str
 ) -> None:

@@ -71,6 +71,7 @@ def images(told: dict[str, Any]) -> list[tuple[str, str]]:
     return [(part["outcome"], part["code"]) for part in told["parts"] if part["part"].startswith("images/")]
 
 
+@pytest.mark.slow
 def test_database_of_yesterday_beside_files_of_today(instants: tuple[Backup, Backup], described_model: Path) -> None:
     yesterday, today = instants
     restored = Backup(yesterday.url, today.folder)
@@ -87,6 +88,7 @@ def test_database_of_yesterday_beside_files_of_today(instants: tuple[Backup, Bac
     assert today.fsck("--repair") == (0, [])
 
 
+@pytest.mark.slow
 def test_database_of_today_beside_files_of_yesterday(instants: tuple[Backup, Backup], described_model: Path) -> None:
     yesterday, today = instants
     restored = Backup(today.url, yesterday.folder)
@@ -107,6 +109,7 @@ def test_database_of_today_beside_files_of_yesterday(instants: tuple[Backup, Bac
     assert restored.fsck() == (0, [])
 
 
+@pytest.mark.slow
 def test_films_laid_aside_for_one_database_are_there_for_the_other(instants: tuple[Backup, Backup]) -> None:
     yesterday, today = instants
     assert Backup(yesterday.url, today.folder).fsck("--repair")[0] == 1

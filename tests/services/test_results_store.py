@@ -203,3 +203,45 @@ def test_report_that_was_tampered_with_is_not_given(reported: tuple[Settings, Bl
     database.close()
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "forged" not in answer.text
+
+
+@pytest.mark.slow
+def test_report_on_paper_is_drawn_from_the_kept_record_each_time_the_same(reported: tuple[Settings, Blobs]) -> None:
+    settings, blobs = reported
+    database = Database(settings.url)
+    old = json.loads((Path(__file__).parents[1] / "golden" / "report-1.json").read_text(encoding="utf-8"))
+    with running_api(settings) as api:
+        case_id, result_id = answered(database, api, "a")
+        with database.write() as session:
+            kept = StoredReport(result_id, blobs.put(json.dumps(old).encode()), blobs.put(b"<p>page</p>"))
+            reports.keep(session, kept)
+        path = f"/v1/cases/{case_id}/report"
+        paper = api.get(path, headers={"Accept": "application/pdf"}, timeout=120)
+        if paper.status_code == 503:
+            assert paper.json()["code"] == "pdf_unavailable"
+            pytest.skip(paper.json()["detail"])
+        assert paper.headers["content-type"] == "application/pdf"
+        assert paper.content.startswith(b"%PDF-")
+        again = {"If-None-Match": paper.headers["etag"]}
+        assert api.get(path, params={"format": "pdf"}, headers=again, timeout=120).status_code == 304
+    database.close()
+
+
+def test_record_that_cannot_be_drawn_on_paper_is_said_to_be_so_and_not_quoted(reported: tuple[Settings, Blobs]) -> None:
+    settings, blobs = reported
+    database = Database(settings.url)
+    with running_api(settings) as api:
+        case_id, result_id = answered(database, api, "a")
+        with database.write() as session:
+            reports.keep(session, StoredReport(result_id, blobs.put(b'{"note": "CANARY"}'), blobs.put(b"<p>page</p>")))
+        answer = api.get(f"/v1/cases/{case_id}/report", params={"format": "pdf"}, timeout=120)
+    database.close()
+    assert (answer.status_code, answer.json()["code"]) == (503, "pdf_unavailable")
+    assert "CANARY" not in answer.text
+
+
+def test_schema_of_records_is_published(either_api: httpx.Client) -> None:
+    answer = either_api.get("/v1/report-schema")
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.json()["$id"] == "urn:clinimm:report:2"
+    assert either_api.get("/v1/report-schema", headers={"Accept": "text/html"}).status_code == 406

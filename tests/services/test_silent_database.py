@@ -53,6 +53,7 @@ def until_ready(api: httpx.Client) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_callers_of_a_silent_database_are_told_soon_and_pile_up_nowhere(
     api: httpx.Client, proxy: tuple[Proxy, str]
 ) -> None:

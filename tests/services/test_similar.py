@@ -49,7 +49,8 @@ class Place:
 
     def answer(self, case_id: str, point: np.ndarray | None, model: str = MODEL, abstained: str | None = None) -> str:
         """Keeps a result and where it lies, as a worker's transaction does."""
-        record: dict[str, Any] = {"artifact": model, "abstained": abstained, "flags": [], "targets": []}
+        record: dict[str, Any] = {"artifact": model, "abstained": abstained}
+        record |= {"flags": [], "targets": [], "weights": {}, "inputs": {}}
         with self.database.write() as session:
             stored = cases.get(session, case_id)
             assert stored is not None
@@ -146,17 +147,17 @@ def test_where_there_is_nothing_to_compare_the_reason_is_said(place: Place) -> N
     assert (pending.json()["state"], pending.json()["model"], pending.headers["retry-after"]) == ("pending", None, "1")
 
 
-def test_every_asking_leaves_one_event_with_what_was_shown_and_no_name(place: Place) -> None:
-    ids = place.cohort(unit_vectors(3), ["anna", "berta", "carla"])
-    place.similar(ids[0], limit=1)
+def test_every_asking_leaves_one_event_with_the_patients_that_were_shown_and_no_name(place: Place) -> None:
+    ids = place.cohort(unit_vectors(4), ["anna", "berta", "carla", "anna"])
+    place.similar(ids[0], limit=2)
     unknown = str(uuid.uuid4())
     assert place.api.get(f"/v1/cases/{unknown}/similar").status_code == 404
     with place.database.read() as session:
-        events = session.scalars(sa.select(EventRow).where(EventRow.action == "case.similar").order_by(EventRow.seq))
-        answered, refused = list(events)
-    assert (answered.object_id, answered.facts["limit"], len(answered.facts["cases"])) == (ids[0], 1, 1)
-    assert (refused.object_id, refused.facts["outcome"], refused.facts["cases"]) == (unknown, "case_not_found", [])
-    assert len(answered.facts["patients"]) == 1
+        answered = session.scalars(sa.select(EventRow).where(EventRow.action == "case.similar")).one()
+        refused = session.scalars(sa.select(EventRow).where(EventRow.outcome == "refused")).one()
+    assert (answered.object_id, answered.facts["asked"], answered.facts["count"]) == (ids[0], ["limit"], 2)
+    assert len(answered.facts["patients"]) == 2
+    assert (refused.facts["code"], refused.facts["case"], refused.patient) == ("case_not_found", unknown, "")
     assert not {"anna", "berta", "carla"} & set(answered.facts["patients"])
 
 
@@ -223,6 +224,7 @@ def test_a_start_without_the_extension_is_refused_with_what_to_do(postgres_url: 
         one.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ground", GROUND)
 def test_a_worker_keeps_where_the_case_lies_with_its_result(
     ground: str, tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path, request: pytest.FixtureRequest

@@ -297,7 +297,7 @@ def test_absent_means_absent(mode: str) -> None:
 def test_an_explanation_adds_up_through_the_towers(mode: str) -> None:
     network = network_with(mode).eval()
     batch: Batch = random_batch(1, present=torch.tensor([[True, True, False]]))
-    found = explain(network, batch, 0, target_name="one", tolerance=0.01)
+    found = explain([(network, 1.0)], batch, 0, target_name="one", tolerance=0.01)
     assert all(check.passed for check in found.checks)
     assert sum(found.net.values()) == pytest.approx(found.logit - found.baseline_logit, abs=0.02)
     assert np.any(found.maps["cxr"])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +91,7 @@ def trained(folder: Path, draws: int) -> Network:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_the_weight_of_a_spoilt_input_falls_and_the_answer_nears_the_one_without_it(tmp_path: Path) -> None:
     batch = redundant(200, 3)
     noise = 2 * torch.randn(200, 4, generator=torch.Generator().manual_seed(4))

@@ -67,6 +67,7 @@ def trained(folder: Path, *, cached: bool) -> tuple[dict[str, torch.Tensor], lis
     return network.state_dict(), history
 
 
+@pytest.mark.slow
 def test_training_with_and_without_gives_the_same_model(tmp_path: Path) -> None:
     """But for whom the gate doubts: with kept tokens it is tokens that are spoilt to teach it, without them pixels."""
     plain, figures = trained(tmp_path / "plain", cached=False)

@@ -59,6 +59,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(weight, second[name]) for name, weight in first.items())
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
     first = run(tmp_path / "a")
     assert same(first, run(tmp_path / "b"))
@@ -73,6 +74,7 @@ def test_a_run_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: Path, cut:
     assert same(run(tmp_path / "straight"), run(tmp_path / "cut"))
 
 
+@pytest.mark.slow
 def test_it_overfits_eight_cases(tmp_path: Path) -> None:
     """The same cases to train and to stop on, nothing hidden: every label is learned by heart."""
     batch = random_batch(8, seed=1)
@@ -102,6 +104,7 @@ def test_the_best_epoch_by_the_mean_over_masks_is_kept(tmp_path: Path) -> None:
     assert same(learned, best)
 
 
+@pytest.mark.slow
 def test_an_unknown_label_gives_no_gradient(tmp_path: Path) -> None:
     fold = small_fold()
     unknown = fold.train.target_mask.clone()

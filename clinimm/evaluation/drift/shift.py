@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from clinimm.evaluation.drift.apart import told_apart
 from clinimm.evaluation.drift.snapshot import Column, Snapshot
 from clinimm.evaluation.drift.statistics import (
     MOST_KERNEL,
@@ -16,7 +17,6 @@ from clinimm.evaluation.drift.statistics import (
     maximum_mean_discrepancy,
     rate_gap,
     stability_index,
-    told_apart,
 )
 from clinimm.evaluation.grid import UNKNOWN, Grid
 from clinimm.types import rounded

@@ -1,0 +1,140 @@
+"""What an explanation costs beside plain Captum, in passes, seconds and memory: for `benchmarks/attribution.py`.
+
+Captum is given the whole committee as one function of all embedded inputs, and its steps are doubled from its default
+of 50 until its maps add up as closely as ours must; all encoders run at every step. Its modality Shapley values are
+`ShapleyValues` over the presence of the inputs."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from captum.attr import IntegratedGradients, ShapleyValues
+from torch import Tensor
+
+from clinimm.attribution.checked import explain_checked
+from clinimm.attribution.checks import allowed
+from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.question import Question, ask
+from clinimm.attribution.shapley import interaction_index, shapley_values, subset_logits
+from clinimm.batch import Batch
+from clinimm.inference import Predictor, care_of
+from clinimm.types import Case
+
+TOLERANCE, MOST = 0.01, 400
+Asked = list[tuple[float, Question]]
+
+
+def costs(predictor: Predictor, cases: Sequence[Case], repeats: int) -> dict[str, Any]:
+    """Medians over complete cases, of the first target; `times_forward` case by case."""
+    rows = [_of_case(predictor, predictor.admit(case)[0], repeats) for case in cases]
+    return {name: statistics.median(row[name] for row in rows) for name in rows[0]} | {"cases": len(rows)}
+
+
+def _of_case(predictor: Predictor, batch: Batch, repeats: int) -> dict[str, float]:
+    network, target = predictor.network, predictor.config.target_names[0]
+    asked = [(float(part[0]), ask(one, batch, 0)) for one, part in network.members_for(batch) if float(part[0]) > 0]
+    care = care_of(predictor.config.explain)
+    ours = explain_committee(network, batch, 0, target_name=target)
+    steps, gap = _steps_needed(asked, ours.logit - ours.baseline_logit)
+    works: dict[str, Callable[[], object]] = {
+        "forward": lambda: _forward(predictor, batch),
+        "our Shapley": lambda: _shapley(asked),
+        "Captum's Shapley": lambda: _captum_shapley(predictor, batch),
+        "our explanation": lambda: explain_committee(network, batch, 0, target_name=target),
+        "our explanation, checked": lambda: explain_checked(network, batch, {target: 0}, care),
+        "Captum's maps alone": lambda: _captum(asked, steps),
+    }
+    took = {name: _seconds(work, repeats) for name, work in works.items()}
+    memory = {
+        f"MB, {name}": _megabytes(work) for name, work in works.items() if "maps" in name or "explanation" in name
+    }
+    change = abs(ours.logit - ours.baseline_logit)
+    return {
+        **{f"ms, {name}": 1000 * one for name, one in took.items()},
+        **{f"x forward, {name}": one / took["forward"] for name, one in took.items()},
+        **memory,
+        "passes, ours": ours.forward_passes,
+        "passes, Captum": steps * len(asked) + 2 * len(asked),
+        "times faster": took["Captum's maps alone"] / took["our explanation"],
+        "gap, ours": ours.checks[0].value,
+        "gap, Captum": gap / max(change, 0.1),
+    }
+
+
+def _forward(predictor: Predictor, batch: Batch) -> None:
+    with torch.inference_mode():
+        predictor.network(batch)
+
+
+def _shapley(asked: Asked) -> None:
+    """Exact values and interactions of all inputs, the encoders run once."""
+    with torch.no_grad():
+        each = [(part, subset_logits(q, q.tokens(*(q.embedded[name] for name in q.used)))) for part, q in asked]
+    values = {subset: sum(part * found[subset] for part, found in each) for subset in each[0][1]}
+    used = asked[0][1].used
+    shapley_values(used, values)
+    interaction_index(used, values)
+
+
+def _captum_shapley(predictor: Predictor, batch: Batch) -> None:
+    def answer(present: Tensor) -> Tensor:
+        rows = [predictor.network(batch, one[None] > 0.5).logits[:, 0] for one in present]
+        return torch.cat(rows)
+
+    with torch.no_grad():
+        ShapleyValues(answer).attribute(batch.present.float(), baselines=0.0)
+
+
+def _ends(asked: Asked) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    flat = [(q.embedded[name], q.baseline[name]) for _, q in asked for name in q.used]
+    return tuple(one for one, _ in flat), tuple(one for _, one in flat)
+
+
+def _captum(asked: Asked, steps: int) -> float:
+    """Captum's maps with so many steps; what they sum to."""
+    count = len(asked[0][1].used)
+
+    def answer(*given: Tensor) -> Tensor:
+        parts = [part * q.logits(*given[i * count : (i + 1) * count]) for i, (part, q) in enumerate(asked)]
+        return torch.stack(parts).sum(0)
+
+    case, baseline = _ends(asked)
+    found = IntegratedGradients(answer).attribute(case, baselines=baseline, n_steps=steps)
+    return sum(float(values.double().sum()) for values in found)
+
+
+def _steps_needed(asked: Asked, change: float) -> tuple[int, float]:
+    """The fewest doublings of 50 steps that add up, and the gap that is left in logits."""
+    steps = 50
+    while (gap := abs(_captum(asked, steps) - change)) > allowed(change, TOLERANCE) and steps < MOST:
+        steps *= 2
+    return steps, gap
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _megabytes(work: Callable[[], object]) -> float:
+    """By how much a process that does nothing but `work` grows at its peak."""
+    context = multiprocessing.get_context("fork")
+    told = context.SimpleQueue()
+
+    def run() -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        work()
+        told.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+    child = context.Process(target=run)
+    child.start()
+    child.join()
+    return float(told.get())

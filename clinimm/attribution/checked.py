@@ -1,0 +1,94 @@
+"""Explanations of one case, each with the verdict of the tests that say whether it is to be trusted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.explain import METHOD
+from clinimm.attribution.kept import Kept
+from clinimm.attribution.trust.limits import Limits
+from clinimm.attribution.trust.randomized import SHUFFLES, STEPS, shuffled
+from clinimm.attribution.trust.repeats import Explainer, randomized, repeatable, sensitivity
+from clinimm.attribution.trust.tests import SEED, gate, perturbed
+from clinimm.batch import Batch
+from clinimm.models.committee import Committee
+from clinimm.types import Attribution, Check
+
+
+@dataclass(frozen=True)
+class Care:
+    """How closely an explanation is made and tested; `clinimm.config.explain` says what each means."""
+
+    tolerance: float
+    max_steps: int
+    rows: int
+    orders: int
+    thorough_orders: int
+    radius: float
+    noises: int
+    limits: Limits
+
+
+def explain_checked(
+    committee: Committee,
+    batch: Batch,
+    targets: Mapping[str, int],
+    care: Care,
+    *,
+    method: str = METHOD,
+    thorough: bool = False,
+) -> list[Attribution]:
+    """The explanation of each target (its name and place) of a batch of one, with its checks. `thorough` adds those
+    that explain again: the same case, under noise, and with shuffled weights."""
+    kept = Kept(committee.members_for(batch), batch)
+    weights = _weights(committee, batch)
+    others = _shuffled(committee) if thorough else []
+    explained = []
+    for name, index in targets.items():
+        options = {"target_name": name, "method": method, "tolerance": care.tolerance, "internal_batch_size": care.rows}
+        again: Explainer = partial(_explain, committee, index, options | {"max_steps": care.max_steps})
+        found = again(batch)
+        orders = care.thorough_orders if thorough else care.orders
+        checks = [*perturbed(kept, found, index, care.limits, orders=orders, thorough=thorough)]
+        checks.append(gate(found, weights, care.limits))
+        if thorough:
+            guessed = [partial(_explain, other, index, options | {"max_steps": STEPS}) for other in others]
+            checks += _thorough(again, guessed, batch, found, committee, kept, care)
+        explained.append(replace(found, checks=(*found.checks, *checks)))
+    return explained
+
+
+def _thorough(
+    again: Explainer, guessed: Sequence[Explainer], batch: Batch, found: Attribution,
+    committee: Committee, kept: Kept, care: Care,
+) -> list[Check]:  # fmt: skip
+    units = list(kept.units.values())
+    return [
+        repeatable(again, batch, found),
+        *sensitivity(
+            again, batch, found, committee.modalities, units, care.limits,
+            radius=care.radius, noises=care.noises, seed=SEED,
+        ),
+        randomized(guessed, batch, found, care.limits),
+    ]  # fmt: skip
+
+
+def _explain(committee: Committee, index: int, options: Mapping[str, Any], batch: Batch) -> Attribution:
+    return explain_committee(committee, batch, index, **options)
+
+
+@torch.no_grad()
+def _weights(committee: Committee, batch: Batch) -> dict[str, float]:
+    """What the gate gives each input; exactly 0 for the absent."""
+    names = (modality.name for modality in committee.modalities)
+    return dict(zip(names, committee(batch).weights[0].tolist(), strict=True))
+
+
+def _shuffled(committee: Committee) -> list[Committee]:
+    """The same for the same artifact: the draws are seeded."""
+    generator = torch.Generator().manual_seed(SEED)
+    return [shuffled(committee, generator) for _ in range(SHUFFLES)]

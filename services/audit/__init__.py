@@ -1,0 +1,168 @@
+"""Who did what to what: one event for each effect, in the transaction that has the effect.
+
+Events form one chain (`services.audit.chain`). They join it as their transaction ends, since from then until it has
+ended no other can: a transaction that still works holds nobody up."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.audit.asking import Asking, asking
+from services.audit.chain import GENESIS, link
+from services.audit.seals import seals
+from services.db import Database, now
+from services.logs import request_id
+from services.tables import CaseRow, EventRow
+
+SYSTEM = "system"
+OPERATOR = "operator"  # whoever may run our commands on the machine
+DONE, REFUSED = "done", "refused"
+SEALS = "seals"  # the fact of an event that binds rows
+_PENDING, _CHAINED, _SECRET = "events", "events chained", "events' secret"
+_LOCK = 0x61756469  # "audi": PostgreSQL's advisory lock for the end of the chain
+
+
+@dataclass(frozen=True)
+class Event:
+    """`case_id` is that of the case whose timeline it belongs to, if any; `facts` are ids, hashes, counts and codes."""
+
+    seq: int
+    time: datetime
+    actor: str
+    action: str
+    object_id: str
+    request_id: str
+    facts: dict[str, Any]
+
+
+def keyed(database: Database, secret: bytes) -> None:
+    """Events that are written to this database from now on name patients by tokens, which only `secret` can tell, and
+    bind the rows that were written with them."""
+    database.sessions.configure(info={_SECRET: secret})
+
+
+def record(
+    session: Session,
+    actor: str,
+    action: str,
+    object_id: str,
+    *,
+    of_case: str | None = None,
+    shown: Collection[str] = (),
+    wrote: Collection[str] = (),
+    outcome: str = DONE,
+    **facts: Any,
+) -> None:
+    """Adds an event, to the timeline of a case where it is of one. `shown` are the cases of which something was told.
+    `wrote` are the rows of its case, by their names, that the event binds as they are when the transaction ends.
+    `facts` are ids, hashes, counts and codes, never what a patient or a client wrote."""
+    behind = asking.get() or Asking()
+    event = {
+        "time": now(),
+        "monotonic_ns": time.monotonic_ns(),
+        "actor": actor,
+        "role": behind.role or (actor if actor in (SYSTEM, OPERATOR) else ""),
+        "source": behind.source,
+        "action": action,
+        "outcome": outcome,
+        "object_id": object_id,
+        "case_id": of_case,
+        "request_id": request_id.get(),
+        "facts": facts,
+    }
+    cases = {*shown, *([of_case] if of_case else [])}
+    session.info.setdefault(_PENDING, []).append((event, cases, wrote))
+
+
+@sa.event.listens_for(Session, "before_commit")
+def _chain(session: Session) -> None:
+    """Gives the events of a transaction that is about to commit their places."""
+    pending = session.info.pop(_PENDING, None)
+    if not pending:
+        return
+    session.flush()
+    tokens = _tokens(session, {case_id for _, cases, _ in pending for case_id in cases})
+    sealed = [_sealed(session, event, wrote) for event, _, wrote in pending]
+    _await_turn(session)
+    seq, before = head(session)
+    rows = []
+    for event, (_, cases, _) in zip(sealed, pending, strict=True):
+        seq += 1
+        whole = _with_patients(event, {tokens[one] for one in cases if one in tokens}) | {"seq": seq}
+        before = link(before, whole)
+        rows.append(whole | {"hash": before})
+    session.execute(sa.insert(EventRow), rows)
+    session.info[_CHAINED] = asking.get()
+
+
+@sa.event.listens_for(Session, "after_commit")
+def _note_told(session: Session) -> None:
+    behind = session.info.pop(_CHAINED, None)
+    if behind is not None:
+        behind.told = True
+
+
+def _sealed(session: Session, event: Mapping[str, Any], wrote: Collection[str]) -> Mapping[str, Any]:
+    """The event with the seals of the rows that it binds; none where this process has no secret for them."""
+    secret = session.info.get(_SECRET)
+    if secret is None or not wrote:
+        return event
+    found = seals(session, secret, event["case_id"], wrote)
+    return {**event, "facts": {**event["facts"], SEALS: found}}
+
+
+def _tokens(session: Session, case_ids: Iterable[str]) -> dict[str, str]:
+    """The patient of each case, as an event may name one; none where this process has no secret for it."""
+    secret = session.info.get(_SECRET)
+    if secret is None or not (wanted := sorted(case_ids)):
+        return {}
+    found = session.execute(sa.select(CaseRow.id, CaseRow.patient_id).where(CaseRow.id.in_(wanted)))
+    return {case_id: token(secret, patient_id) for case_id, patient_id in found}
+
+
+def token(secret: bytes, patient_id: str) -> str:
+    """What stands for a patient in events: the same for the same one, and nothing to anyone without the secret."""
+    return hmac.new(secret, b"patient\n" + patient_id.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _with_patients(event: Mapping[str, Any], patients: Collection[str]) -> dict[str, Any]:
+    if len(patients) < 2:
+        return {**event, "patient": next(iter(patients), "")}
+    return {**event, "patient": "", "facts": {**event["facts"], "patients": sorted(patients)}}
+
+
+def _await_turn(session: Session) -> None:
+    """From here on nobody else can add an event until this transaction has ended."""
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # its driver does so before a change only, not before a look
+
+
+def head(session: Session) -> tuple[int, str]:
+    """The number and the hash of the last event."""
+    last = session.execute(sa.select(EventRow.seq, EventRow.hash).order_by(EventRow.seq.desc()).limit(1)).one_or_none()
+    return (0, GENESIS) if last is None else (last.seq, last.hash)
+
+
+def last_request(session: Session, case_id: str) -> str:
+    """The id of the request that last did something to a case, or ""."""
+    query = sa.select(EventRow.request_id).where(EventRow.case_id == case_id, EventRow.request_id != "")
+    return session.scalar(query.order_by(EventRow.seq.desc()).limit(1)) or ""
+
+
+def timeline(session: Session, case_id: str) -> list[Event]:
+    """Every event of a case, in the order they happened."""
+    query = sa.select(EventRow).where(EventRow.case_id == case_id).order_by(EventRow.seq)
+    return [
+        Event(row.seq, row.time, row.actor, row.action, row.object_id, row.request_id, row.facts)
+        for row in session.scalars(query)
+    ]

@@ -1,0 +1,66 @@
+"""The worker beside an API: kept alive, quickly there again, and gone with the API however that ends."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from service_processes import Service, running
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_there_again_without_loading_anew(tiny_artifact: Path, tmp_path: Path) -> None:
+    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0") as service:
+        first = ready(service, 1)[0]
+        loaded = parent(first)
+        assert loaded not in (service.process.pid, os.getpid())
+        os.kill(first, signal.SIGKILL)
+        again = ready(service, 2)[1]
+        assert parent(again) == loaded
+        os.kill(loaded, signal.SIGKILL)  # then what they are forked from is loaded anew
+        third = ready(service, 3)[2]
+        assert parent(third) not in (loaded, 1)
+        assert service.stop() == 0
+    await_gone(again, third)
+
+
+@pytest.mark.slow
+def test_a_worker_ends_with_an_api_that_is_killed(tiny_artifact: Path, tmp_path: Path) -> None:
+    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0") as service:
+        [worker] = ready(service, 1)
+        service.kill()
+    await_gone(worker)
+
+
+def ready(service: Service, count: int) -> list[int]:
+    """The process ids of the workers that said that they are ready, once there are so many."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        lines = [line for line in service.log.read_text().splitlines() if '"worker ready"' in line]
+        if len(lines) >= count:
+            return [int(json.loads(line)["worker"].split("-")[-2]) for line in lines]
+        time.sleep(0.1)
+    raise AssertionError(service.log.read_text()[-2000:])
+
+
+def parent(process: int) -> int:
+    found = re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def await_gone(*processes: int) -> None:
+    deadline = time.monotonic() + 60
+    while left := [one for one in processes if Path(f"/proc/{one}").exists() and not zombie(one)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def zombie(process: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,62 @@
+"""The worklist as a person uses it: by keyboard, without JavaScript, and by an address that can be passed on."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from page_browser import Stock, grave_faults
+from playwright.sync_api import Browser, Page
+
+from services.auth import Role
+
+
+@pytest.mark.slow
+def test_worklist_is_narrowed_in_place_and_a_case_opened_by_keyboard(
+    stock: Stock, signed_in: Callable[[Role], Page]
+) -> None:
+    page = signed_in(Role.AUDITOR)
+    assert page.url.endswith("/worklist")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert grave_faults(page) == []
+    assert page.locator("#cases tbody tr").count() >= len(stock.cases)
+    page.evaluate("window.stays = true")  # a page that is loaded anew forgets it
+    page.get_by_label("Missing input").select_option("cxr")
+    page.wait_for_url("**missing=cxr**")
+    link = page.get_by_role("link", name=stock.cases["no_film"][:8])
+    link.wait_for()
+    assert page.get_by_role("link", name=stock.cases["whole"][:8]).count() == 0
+    assert page.evaluate("window.stays") is True
+    page.get_by_role("region", name="Table of cases").focus()
+    page.keyboard.press("Tab")
+    assert link.evaluate("link => link === document.activeElement")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/cases/{stock.cases['no_film']}")
+
+
+@pytest.mark.slow
+def test_worklist_works_without_javascript_and_when_narrow(stock: Stock, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 640, "height": 900})
+    page = context.new_page()
+    page.goto(f"{stock.url}/worklist?reliability=none")
+    page.get_by_label("Token").fill(stock.tokens[Role.CLINICIAN])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/worklist?reliability=none")
+    page.get_by_text("No case matches").wait_for()
+    page.get_by_label("Explanations").select_option("")
+    page.get_by_label("Held").select_option("yes")
+    page.get_by_role("button", name="Show").click()
+    [row] = page.locator("#cases tbody tr").all()
+    assert "identity conflict" in row.inner_text()
+    assert "%" not in row.inner_text()
+    context.close()
+
+
+def test_filter_that_cannot_be_meant_is_told_and_kept_out(api: httpx.Client) -> None:
+    api.post("/login", data={"token": "", "next": "/"})
+    shown = api.get("/worklist", params={"since": "<b>soon", "answer": "maybe", "other": "x"})
+    assert shown.status_code == 200
+    assert "year-month-day" in shown.text
+    assert "Choose one of: positive" in shown.text
+    assert "soon" not in shown.text
+    assert api.get("/worklist", params={"cursor": "x"}).status_code == 422
