@@ -51,8 +51,9 @@ def _posted(client: httpx.Client, cohort: Path) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed with its module: while it is open, an event loop runs in this thread, and other rooms want none."""
     with sync_playwright() as player:
         opened = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
