@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 
-POSITIVE, NEGATIVE, ABSTAINED, UNDECIDED = ANSWERS = ("positive", "negative", "abstained", "undecided")
+FLAGGED, NOT_FLAGGED, ABSTAINED, UNDECIDED = ANSWERS = ("flagged", "not_flagged", "abstained", "undecided")
+FORMERLY = {"positive": FLAGGED, "negative": NOT_FLAGGED}
+"""What answers were called before: in addresses that people kept, and with samples that were drawn."""
 RELIABILITY = ("trusted", "not_reliable", "unexplained", "unknown", "none")
 REVIEWS = (NONE, REVIEWED) = ("none", "reviewed")
 """Whether someone spoke of a case; what they said, a second reader is told by nobody (`services.blind`)."""
@@ -64,6 +66,7 @@ def parsed(sent: Mapping[str, str]) -> tuple[Filters, dict[str, str]]:
     """The filters that were sent, without those that cannot be meant; and of each of these how to mend it. What is
     sent under another name is not looked at."""
     found = Filters(**{name: sent.get(name, "").strip() for name in NAMES})
+    found = replace(found, answer=FORMERLY.get(found.answer, found.answer))
     faults = {
         name: says for name, (fits, says) in _RULES.items() if (value := getattr(found, name)) and not fits(value)
     }

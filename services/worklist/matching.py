@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from services.findings import AnswerRow, FindingRow
 from services.results.service import NEEDS_REVIEW
 from services.tables import CaseRow, FlagRow, ReviewRow
-from services.worklist.filters import ABSTAINED, NEGATIVE, POSITIVE, REVIEWED, UNDECIDED, YES, Filters
+from services.worklist.filters import ABSTAINED, FLAGGED, NOT_FLAGGED, REVIEWED, UNDECIDED, YES, Filters
 
 WORDS = ("signed_off", "rejected")
 """What a person can have said of a result that counts as its review."""
@@ -77,8 +77,8 @@ def _of_answer(filters: Filters) -> Iterator[tuple[str, str]]:
 
 def _of_finding(filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
     meant: Mapping[str, tuple[sa.ColumnElement[bool], ...]] = {
-        POSITIVE: (FindingRow.decision == sa.true(),),
-        NEGATIVE: (FindingRow.decision == sa.false(),),
+        FLAGGED: (FindingRow.decision == sa.true(),),
+        NOT_FLAGGED: (FindingRow.decision == sa.false(),),
         ABSTAINED: (FindingRow.decision.is_(None), FindingRow.abstained != ""),
         UNDECIDED: (FindingRow.undecided == sa.true(),),
     }

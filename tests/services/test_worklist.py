@@ -44,10 +44,10 @@ def undecided(shown: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def listed(either_api: httpx.Client, database: Database) -> dict[str, str]:
     """Ids by what the cases are."""
-    names = ("positive", "silent", "undecided", "again", "held", "waiting")
+    names = ("flagged", "silent", "undecided", "again", "held", "waiting")
     posted = {name: post(either_api, case(name)).json() for name in names}
     with database.write() as session:
-        first = answer(session, posted["positive"])
+        first = answer(session, posted["flagged"])
         reports.keep(
             session, StoredReport(first, "1" * 64, "2" * 64), Reliability("trusted", {"cxr": 1.0, "labs": 0.0})
         )
@@ -65,31 +65,32 @@ def listed(either_api: httpx.Client, database: Database) -> dict[str, str]:
 
 
 FOUND: dict[str, set[str]] = {
-    "flag=missing:labs": {"positive"},
-    "missing=labs": {"positive"},
+    "flag=missing:labs": {"flagged"},
+    "missing=labs": {"flagged"},
     "flag=missing:labs,other": set(),
     "flag=needs_re-review": {"again"},
-    "target=pneumonia": {"positive", "silent", "undecided", "again"},
+    "target=pneumonia": {"flagged", "silent", "undecided", "again"},
     "target=other": set(),
-    "answer=positive": {"positive", "again"},
-    "answer=negative": {"undecided"},
+    "answer=flagged": {"flagged", "again"},
+    "answer=not_flagged": {"undecided"},
+    "answer=negative": {"undecided"},  # as it was called before
     "answer=abstained": {"silent"},
     "target=pneumonia&answer=undecided": {"undecided"},
-    f"model={'d' * 64}": {"positive", "silent", "undecided"},
+    f"model={'d' * 64}": {"flagged", "silent", "undecided"},
     "sender=local&answer=abstained": {"silent"},
     "sender=other": set(),
-    "reliability=trusted": {"positive"},
+    "reliability=trusted": {"flagged"},
     "reliability=none": {"silent", "undecided", "again"},
     "review=reviewed": {"undecided", "again"},
-    "review=none": {"positive", "silent"},
+    "review=none": {"flagged", "silent"},
     "again=yes": {"again"},
-    "again=no": {"positive", "silent", "undecided"},
+    "again=no": {"flagged", "silent", "undecided"},
     "held=yes": {"held"},
-    "held=yes&answer=positive": set(),
+    "held=yes&answer=flagged": set(),
     "since=2999-01-01": set(),
     "until=2999-01-01&answer=abstained": {"silent"},
     "until=2000-01-01": set(),
-    "": {"positive", "silent", "undecided", "again", "held", "waiting"},
+    "": {"flagged", "silent", "undecided", "again", "held", "waiting"},
 }
 
 
@@ -112,10 +113,10 @@ def test_line_tells_the_current_answer_and_nothing_of_a_held_case(listed: dict[s
     assert (waiting.state, waiting.answer) == ("pending", None)
     assert again.answer is not None
     assert (again.answer.model, again.answer.reviewed, again.answer.again) == ("e" * 64, True, True)
-    positive = lines[listed["positive"]].answer
-    assert positive is not None
-    assert (positive.findings[0].probability, positive.findings[0].decision) == (0.81, True)
-    assert (positive.inputs, positive.reliability) == ({"cxr": "present", "labs": "absent"}, "trusted")
+    flagged = lines[listed["flagged"]].answer
+    assert flagged is not None
+    assert (flagged.findings[0].probability, flagged.findings[0].decision) == (0.81, True)
+    assert (flagged.inputs, flagged.reliability) == ({"cxr": "present", "labs": "absent"}, "trusted")
 
 
 def test_pages_join_without_gap_or_repeat(listed: dict[str, str], database: Database) -> None:

@@ -59,6 +59,13 @@ def test_filter_that_cannot_be_meant_is_told_and_kept_out(api: httpx.Client) -> 
     shown = api.get("/worklist", params={"since": "<b>soon", "answer": "maybe", "other": "x"})
     assert shown.status_code == 200
     assert "year-month-day" in shown.text
-    assert "Choose one of: positive" in shown.text
+    assert "Choose one of: flagged, not flagged" in shown.text
     assert "soon" not in shown.text
     assert api.get("/worklist", params={"cursor": "x"}).status_code == 422
+
+
+def test_answers_are_called_as_on_every_page_and_old_addresses_are_understood(api: httpx.Client) -> None:
+    api.post("/login", data={"token": "", "next": "/"})
+    for answer in ("negative", "not_flagged"):
+        assert '<option value="not_flagged" selected>not flagged<' in api.get(f"/worklist?answer={answer}").text
+        assert "answer: <bdi>not flagged</bdi>" in api.get(f"/samples/new?answer={answer}").text
