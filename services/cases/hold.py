@@ -59,15 +59,14 @@ def identities(case: StoredCase) -> list[Identity]:
 
 
 def values(case: StoredCase, contradiction: Contradiction) -> dict[str, str]:
-    """What each part says, for who may see it."""
-    told: dict[str, str] = {}
+    """What each part says, for who may see it; both, where a note says one thing and its header another."""
+    told: dict[str, dict[str, None]] = {}
     for one in identities(case):
         value = getattr(one, contradiction.field)
         if one.source in contradiction.sources and value is not None:
-            told[one.source] = (
-                f"{value} ({one.issuer})" if contradiction.field == "patient_id" and one.issuer else str(value)
-            )
-    return told
+            issued = f" ({one.issuer})" if contradiction.field == "patient_id" and one.issuer else ""
+            told.setdefault(one.source, {})[f"{value}{issued}"] = None
+    return {source: " and ".join(said) for source, said in told.items()}
 
 
 def read_secret(folder: Path) -> bytes:

@@ -144,6 +144,15 @@ def test_a_note_with_nothing_of_the_field_shows_its_header() -> None:
     assert hold.values(case, found) == {"request": "p-1", "notes/0": "77123"}
 
 
+def test_a_note_that_contradicts_its_own_header_shows_both() -> None:
+    case = stored(notes=(note("MRN: 77123\n\nFever.", identity=person("8", issuer="A")),))
+    (found,) = hold.contradictions(case, SECRET)
+    assert hold.values(case, found) == {"notes/0": "8 (A) and 77123"}
+    alike = two(notes=(note("MRN: p-2\n\nFever.", identity=OTHER),))
+    (found,) = hold.contradictions(alike, SECRET)
+    assert hold.values(alike, found) == {"request": "p-1", "notes/0": "p-2"}
+
+
 def test_the_secret_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
     secret = hold.read_secret(tmp_path)
     assert len(secret) == 32
