@@ -1,13 +1,11 @@
-"""The form of a review: its fields as the API's document, and that document sealed between its two steps."""
+"""The form of a review: its fields as the API's document."""
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.errors import Forbidden, Issue
-from services.pages.session import Session, Sessions
+from services.errors import Issue
+from services.pages.two_steps import typed
 
 REASONS: Mapping[str, str] = {
     "not_seen_on_image": "The image does not show it",
@@ -36,7 +34,7 @@ _MEND: Mapping[str, str] = {
 
 def document(fields: Mapping[str, str], targets: Sequence[str]) -> bytes:
     """The review that the fields say, in the words of the API; what was left out is missing in it, too."""
-    said = {name: _plain(fields.get(name, "")) for name in ("verdict", "reason")}
+    said = {name: typed(fields.get(name, "")) for name in ("verdict", "reason")}
     findings = [_finding(fields, place, target) for place, target in enumerate(targets)]
     whole = _given(said) | {"findings": findings, "record_sha256": fields.get("record", "")}
     return json.dumps(whole, ensure_ascii=False, sort_keys=True).encode()
@@ -47,37 +45,15 @@ def faults(issues: Sequence[Issue]) -> dict[str, str]:
     return {name: _MEND[name.rpartition("-")[2]] for name in map(_field, issues) if name.rpartition("-")[2] in _MEND}
 
 
-def sealed(sessions: Sessions, session: Session, result_id: str, body: bytes) -> dict[str, str]:
-    """The fields that carry a review from the step that shows it to the one that gives it."""
-    draft = base64.urlsafe_b64encode(body).decode()
-    return {"draft": draft, "seal": sessions.seal(session, f"{result_id}\n{draft}")}
-
-
-def confirmed(sessions: Sessions, session: Session, result_id: str, fields: Mapping[str, str]) -> bytes:
-    """The review as it was shown. Raises Forbidden for any other, and for one that another session was shown."""
-    draft, seal = fields.get("draft", ""), fields.get("seal", "")
-    try:
-        if sessions.is_seal(session, f"{result_id}\n{draft}", seal):
-            return base64.b64decode(draft, altchars=b"-_", validate=True)
-    except binascii.Error:
-        pass
-    raise Forbidden("form_not_ours", "What was confirmed is not what was shown here; look at it again.")
-
-
 def _finding(fields: Mapping[str, str], place: int, target: str) -> dict[str, Any]:
     verdict = fields.get(f"f{place}-verdict", "")
     asked = {"accept": (), "modify": ("answer", "reason", "text")}.get(verdict, ("reason", "text"))
-    said = {name: _plain(fields.get(f"f{place}-{name}", "")) for name in asked}
+    said = {name: typed(fields.get(f"f{place}-{name}", "")) for name in asked}
     return {"target": target} | _given({"verdict": verdict} | said)
 
 
 def _given(said: Mapping[str, str]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
-
-
-def _plain(text: str) -> str:
-    """Without what a browser adds to lines, and the blanks around all."""
-    return text.replace("\r\n", "\n").strip()
 
 
 def _field(issue: Issue) -> str:
