@@ -35,5 +35,7 @@ MAY: Mapping[str, frozenset[Role]] = {
 async def check(request: Request) -> None:
     """Raises Forbidden where the client's role may not do this, which is so unless it is said that it may."""
     role: Role = request.state.role
-    if role is not Role.LOCAL and role not in MAY.get(request.scope["route"].name, ()):
-        raise Forbidden("role_not_allowed", "This client's role may not do this.")
+    may = MAY.get(request.scope["route"].name, frozenset())
+    if role is not Role.LOCAL and role not in may:
+        mend = f"It is for: {', '.join(sorted(may)) or 'nobody'}. The role of {request.state.client} is {role}."
+        raise Forbidden("role_not_allowed", "This client's role may not do this.", mend=mend)

@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from clinimm.report import formats, html
 from services.errors import ServiceError
 from services.faults import FAULTS
+from services.http.ids import CASE_ID
 from services.logs import request_id
 from services.pages.session import COOKIE, LONGEST_SECONDS, Session, Sessions
 
@@ -64,7 +65,9 @@ def keep(request: Request, response: Response, cookie: str) -> None:
 
 def problem(request: Request, error: ServiceError) -> Response:
     """A refusal as a page, as plain as the API's: what it was, and never what was sent."""
-    facts = {"title": FAULTS[error.code].said, "error": error, "trace_id": request_id.get()}
+    given = request.path_params.get("case_id", "")
+    case_id = given if error.status != 404 and CASE_ID.fullmatch(given) else ""
+    facts = {"title": FAULTS[error.code].said, "error": error, "trace_id": request_id.get(), "case_id": case_id}
     response = page(request, "problem.html", status=error.status, **facts)
     response.headers.update(error.headers)
     return response
