@@ -18,6 +18,7 @@ MAY: Mapping[str, frozenset[Role]] = {
     **dict.fromkeys(("list_cases", "get_case", "get_timeline", "get_job", "list_similar"), _READERS),
     **dict.fromkeys(("list_results", "get_result", "get_report", "list_reviews"), _READERS),
     **dict.fromkeys(("get_identity", "post_reconciliation"), _DECIDERS),
+    **dict.fromkeys(("page_reconcile", "page_draft_reconciliation", "page_give_reconciliation"), _DECIDERS),
     **dict.fromkeys(("post_review", "get_bundle"), _PEOPLE),
     **dict.fromkeys(("list_models", "capabilities", "report_schema", "readyz", "metrics", "openapi"), _ALL),
     **dict.fromkeys(("page_review", "page_draft_review", "page_give_review", "page_agreement"), _PEOPLE),

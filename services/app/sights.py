@@ -29,6 +29,8 @@ READ: Mapping[str, str] = {
     "page_review": "review.read",
     "page_draft_review": "review.drafted",
     "page_agreement": "agreement.read",
+    "page_reconcile": "case.read",
+    "page_draft_reconciliation": "reconciliation.drafted",
     "page_case": "case.read",
     "page_result": "report.read",
     "page_download": "report.read",

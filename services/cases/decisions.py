@@ -1,13 +1,16 @@
 """What senders and people say of a case beside its inputs: that a modality is complete, and whose the parts are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from services import audit
-from services.cases import door, growth, hold, shown, store
+from services.cases import door, growth, hold, question, shown, store
 from services.cases.answers import CaseOut, IdentityOut, MismatchOut
+from services.cases.hold import Contradiction
+from services.cases.question import Question
 from services.cases.schemas import ModalityIn, ReconciliationIn
 from services.cases.service import Cases, accepted
 from services.cases.stored import StoredAct, StoredCase
@@ -17,6 +20,16 @@ from services.http.ids import no_case
 from services.http.once import Answer, Asked, fingerprint, once
 from services.http.responses import check_version
 from services.jobs import state
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A decision that would be kept now. `fields` are those that the parts contradict each other in, and `left` those
+    that they would contradict each other in all the same, so that the case would stay held."""
+
+    said: ReconciliationIn
+    fields: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,9 +59,29 @@ class Decisions:
             if case is None:
                 raise no_case()
             found = hold.contradictions(case, self.cases.secret)
-            audit.record(session, client, "case.identity_shown", case_id, of_case=case_id, mismatches=len(found))
+            _tell_shown(session, client, case_id, found)
         told = [MismatchOut(field=one.field, sources=hold.values(case, one), settled=one.settled) for one in found]
         return IdentityOut(case_id=case_id, held=bool(case.held), mismatches=told)
+
+    def question(self, client: str, case_id: str) -> Question:
+        """What a person is to decide, at one version of the case; that it was shown is an event, unless the case is not
+        held and nothing of its patient is told. Raises NotFound."""
+        with self.cases.database.write() as session:
+            case = store.get(session, case_id)
+            if case is None:
+                raise no_case()
+            found = hold.contradictions(case, self.cases.secret)
+            if case.held:
+                _tell_shown(session, client, case_id, found)
+        return question.of(case, found)
+
+    def draft(self, client: str, case_id: str, body: bytes, if_match: str) -> Draft:
+        """What `reconcile` would do now. Raises what it would raise; keeps nothing, and tells no value."""
+        said = door.parse(ReconciliationIn, body, self.cases.limits)
+        with self.cases.database.read() as session:
+            before = _seen(store.get(session, case_id), if_match)
+            after = self._reconciled(before, said, client)
+        return Draft(said, self._open_fields(before), self._open_fields(after))
 
     def reconcile(self, client: str, key: str, case_id: str, body: bytes, if_match: str | None) -> Answer:
         """The answer to a person's decision on a case that is held. Raises Conflict `not_held`, Refused for parts that
@@ -102,11 +135,23 @@ class Decisions:
         return after
 
     def _locked(self, session: Session, case_id: str, if_match: str | None) -> StoredCase:
-        case = store.get(session, case_id, lock=True)
-        if case is None:
-            raise no_case()
-        check_version(if_match, case.version, needed=True)
-        return case
+        return _seen(store.get(session, case_id, lock=True), if_match)
+
+    def _open_fields(self, case: StoredCase) -> tuple[str, ...]:
+        found = hold.contradictions(case, self.cases.secret)
+        return tuple(dict.fromkeys(one.field for one in found if not one.settled))
+
+
+def _tell_shown(session: Session, client: str, case_id: str, found: Sequence[Contradiction]) -> None:
+    audit.record(session, client, "case.identity_shown", case_id, of_case=case_id, mismatches=len(found))
+
+
+def _seen(case: StoredCase | None, if_match: str | None) -> StoredCase:
+    """The case, if it is of the version that was seen."""
+    if case is None:
+        raise no_case()
+    check_version(if_match, case.version, needed=True)
+    return case
 
 
 def _has(case: StoredCase, part: str) -> bool:
