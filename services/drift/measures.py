@@ -26,7 +26,7 @@ def measures(answers: Sequence[Answer]) -> list[Measure]:
         *(Measure("Missing or not used, by input", name, True, _missing(name)) for name in inputs),
         *(Measure("Gate weight where used, by input", name, False, _weight(name)) for name in inputs),
         *(Measure("Share of the explanation, by input", name, False, _share(name)) for name in inputs),
-        *(Measure("Share positive of those answered, by target", name, True, _positive(name)) for name in targets),
+        *(Measure("Share flagged of those answered, by target", name, True, _positive(name)) for name in targets),
         *(
             Measure("Abstained from a target, by reason", name.replace("_", " "), True, _silent(name))
             for name in reasons

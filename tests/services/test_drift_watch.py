@@ -57,7 +57,7 @@ def test_weeks_begin_on_monday_and_hold_their_answers() -> None:
     lines = {(chart.title, line.name): line.values for chart in weeks.charts for line in chart.lines}
     assert lines["Missing or not used, by input", "labs"] == (0.5, 0.0)
     assert lines["Gate weight where used, by input", "labs"] == (0.4, 0.4)
-    assert lines["Share positive of those answered, by target", "pneumonia"] == (0.0, 1.0)
+    assert lines["Share flagged of those answered, by target", "pneumonia"] == (0.0, 1.0)
     assert lines["Probability of pneumonia", "median"] == (0.3, 0.9)
     assert len(over_time(answers, measures(answers), "day", 1).starts) == 3
 
