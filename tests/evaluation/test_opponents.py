@@ -29,6 +29,8 @@ from clinimm.evaluation.spaces import HAIM, LATE, LINEAR, NOT_CLEAN, Space, oppo
 from clinimm.scores import Scores, subsets
 from clinimm.types import Analyte, Case, InputState, Kind, Modality, Note, Status
 
+pytestmark = pytest.mark.slow
+
 MODALITIES = (
     Modality("cxr", Kind.IMAGE, (1, 96, 80)),
     Modality("note", Kind.TEXT, (8,)),

@@ -141,6 +141,7 @@ def test_a_cases_own_patient_is_never_among_its_neighbors(by_artifact: Path, cas
     assert allowed == set(cases) - {asked}
 
 
+@pytest.mark.slow
 def test_a_cases_vector_is_the_models_own(by_artifact: Path, tiny_artifact: Path, cases: dict[str, Case]) -> None:
     index, predictor = load(by_artifact), Predictor.load(tiny_artifact)
     assert (index.model, set(index.kinds)) == (predictor.digest, {"case"})
@@ -204,6 +205,7 @@ def test_patients_that_the_backbone_has_seen_are_judged_only_if_asked_for(
     assert f"{left_out} of {every['image_to_text']['queries']} cases are of patients" in run(*asked, "--seen").stdout
 
 
+@pytest.mark.slow
 def test_an_index_of_a_trained_model_says_whom_it_was_trained_on(by_artifact: Path, tiny_artifact: Path) -> None:
     index = load(by_artifact)
     assert index.seen == known(index.patient_ids, seen_patients(tiny_artifact))

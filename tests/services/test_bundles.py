@@ -29,7 +29,7 @@ from services.tables import EventRow
 CANARY = b"Canary"  # the patient of the films
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def ward(
     request: pytest.FixtureRequest, tiny_artifact: Path, tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ward]:

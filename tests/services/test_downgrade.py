@@ -20,10 +20,12 @@ from services.db.migrate import alembic_config
 from services.jobs.prepare import prepared, taken_back
 from services.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 EARLIEST = "0001"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         return new_database(request.getfixturevalue("postgres_url"), f"back_{uuid.uuid4().hex[:12]}")

@@ -34,7 +34,7 @@ from services.tables import EventRow, ReportRow, ResultRow
 Place = tuple[str, str, int]  # a table's kind, a column, which of its rows
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def ward(
     request: pytest.FixtureRequest, tiny_artifact: Path, tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ward]:

@@ -195,7 +195,7 @@ def answering(settings: Settings, tiny_artifact: Path, monkeypatch: pytest.Monke
     ("fault", "kinds"),
     [
         pytest.param(errno.ENOSPC, {"INSERT results", "COMMIT events"}, id="ENOSPC-some"),
-        pytest.param(errno.EINTR, {"COMMIT operation_outputs"}, id="EINTR-some"),
+        pytest.param(errno.EINTR, {"COMMIT operation_outputs"}, id="EINTR-some", marks=pytest.mark.slow),
         *(pytest.param(fault, None, id=name, marks=pytest.mark.slow) for name, fault in ERRORS.items()),
     ],
 )

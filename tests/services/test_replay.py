@@ -92,6 +92,7 @@ def test_rep_02_an_old_answer_is_replayed_with_what_was_then_said_of_its_modalit
     assert [line[1:] for line in asked(own_ward, tiny_artifact, "--all")[1]] == [["same"], ["same"]]
 
 
+@pytest.mark.slow
 def test_a_film_is_decoded_again_whatever_a_worker_kept_of_it(
     own_ward: Ward, tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_rep_02_what_was_changed_is_named_with_its_place_and_never_its_value(
     assert (code, verdict, stage, pointers) == (1, "differs", "answer", "/result/targets/0/logit")
 
 
+@pytest.mark.slow
 def test_rep_02_another_platform_may_differ_in_last_digits_and_no_more(
     own_ward: Ward, tiny_artifact: Path, tiny_cohort: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_rep_02_another_platform_may_differ_in_last_digits_and_no_more(
     assert (code, line[1]) == (1, "differs")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_replayed_is_told_by_report_and_the_others_go_on(
     own_ward: Ward, tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_the_digest_that_is_wanted_is_told_where_its_model_is_not_at_hand(
         replaying.asked(own_ward.database, f"{case_id}-7")
 
 
+@pytest.mark.slow
 def test_an_answer_from_before_a_film_was_lost_and_those_since_are_replayed_once_it_is_back(
     own_ward: Ward, tiny_artifact: Path, tiny_cohort: Path, tmp_path: Path
 ) -> None:

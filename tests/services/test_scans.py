@@ -43,6 +43,7 @@ def a_slice(z: int) -> bytes:
     return content(dataset(np.full((8, 6), z, np.uint16), stored=12, **described))
 
 
+@pytest.mark.slow
 def test_six_hundred_slices_come_in_their_order(api: httpx.Client, scans: Scans) -> None:
     order = np.random.default_rng(0).permutation(SLICES)
     taken = post(api, case("series"), [("image", a_slice(int(z))) for z in order])

@@ -37,6 +37,8 @@ from services.evidence.rows import Evidence
 from services.jobs.prepare import prepared
 from services.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 Rows = dict[str, list[tuple[str, ...]]]
 
 
@@ -61,9 +63,10 @@ class Upgraded:
         return dict(answer.json())
 
 
-KINDS = [pytest.param(("sqlite", "0001"), id="sqlite-0001")] + [
-    pytest.param(which, id="-".join(which), marks=pytest.mark.slow)
-    for which in (("sqlite", "0002"), ("postgresql", "0001"), ("postgresql", "0002"))
+KINDS = [
+    pytest.param((kind, revision), id=f"{kind}-{revision}")
+    for kind in ("sqlite", "postgresql")
+    for revision in ("0001", "0002")
 ]
 
 
@@ -181,7 +184,6 @@ def test_key_of_before_gets_its_first_answer_again(upgraded: Upgraded) -> None:
     assert len(upgraded.get("/v1/cases")["cases"]) == len(IDS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_worker_answers_what_waited_and_what_was_added(
     kind: str, request: pytest.FixtureRequest, tiny_artifact: Path, tmp_path: Path

@@ -250,6 +250,7 @@ def train_small(folder: Path, mode: str, stop_after: int = 99, fabric: Fabric | 
     return network.state_dict()
 
 
+@pytest.mark.slow
 def test_a_run_with_lora_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_small(tmp_path / "cut", "lora", stop_after=1)
@@ -261,6 +262,7 @@ def test_a_run_with_lora_cut_off_and_resumed_ends_as_one_that_was_not(tmp_path: 
     assert all(".lora_" in name for name in towers)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_the_adapters(backbone: Path, tmp_path: Path) -> None:
     fabric = build_fabric(config_with(backbone, "run.precision='bf16-mixed'", "run.device='cpu'"))
     before, after = network_with("lora").state_dict(), train_small(tmp_path, "lora", fabric=fabric)
