@@ -45,21 +45,30 @@ def explain_checked(
     """The explanation of each target (its name and place) of a batch of one, with its checks. `thorough` adds those
     that explain again: the same case, under noise, and with shuffled weights."""
     kept = Kept(committee.members_for(batch), batch)
-    weights = _weights(committee, batch)
+    weights = weights_of(committee, batch)
     others = _shuffled(committee) if thorough else []
     explained = []
     for name, index in targets.items():
         options = {"target_name": name, "method": method, "tolerance": care.tolerance, "internal_batch_size": care.rows}
         again: Explainer = partial(_explain, committee, index, options | {"max_steps": care.max_steps})
         found = again(batch)
-        orders = care.thorough_orders if thorough else care.orders
-        checks = [*perturbed(kept, found, index, care.limits, orders=orders, thorough=thorough)]
-        checks.append(gate(found, weights, care.limits))
+        checks = plain_checks(kept, found, weights, index, care, thorough=thorough)
         if thorough:
             guessed = [partial(_explain, other, index, options | {"max_steps": STEPS}) for other in others]
             checks += _thorough(again, guessed, batch, found, committee, kept, care)
         explained.append(replace(found, checks=(*found.checks, *checks)))
     return explained
+
+
+def plain_checks(
+    kept: Kept, found: Attribution, weights: Mapping[str, float], index: int, care: Care, *, thorough: bool = False
+) -> list[Check]:
+    """The checks of an explanation that do not explain again. `weights` are what the gate gives each input."""
+    orders = care.thorough_orders if thorough else care.orders
+    return [
+        *perturbed(kept, found, index, care.limits, orders=orders, thorough=thorough),
+        gate(found, weights, care.limits),
+    ]
 
 
 def _thorough(
@@ -82,7 +91,7 @@ def _explain(committee: Committee, index: int, options: Mapping[str, Any], batch
 
 
 @torch.no_grad()
-def _weights(committee: Committee, batch: Batch) -> dict[str, float]:
+def weights_of(committee: Committee, batch: Batch) -> dict[str, float]:
     """What the gate gives each input; exactly 0 for the absent."""
     names = (modality.name for modality in committee.modalities)
     return dict(zip(names, committee(batch).weights[0].tolist(), strict=True))
