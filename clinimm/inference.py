@@ -179,7 +179,7 @@ class Predictor:
 
 
 def care_of(section: Explain) -> Care:
-    settings = section.model_dump(exclude={"limits"})
+    settings = section.model_dump(exclude={"limits", "measured"})
     return Care(**settings, limits=Limits(**section.limits.model_dump()))
 
 

@@ -34,6 +34,7 @@ TINY = (
     "decision={outlier_abstains='never', abstain_doubted=false}",  # the posted notes are no medicine
     "optim.epochs=2",
     "evaluation.bootstrap=20",
+    "explain.measured=3",
 )
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from torch import Tensor
 
+from clinimm.attribution.checked import Care
 from clinimm.batch import Batch
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.prepare import prepare_all
@@ -16,11 +17,13 @@ from clinimm.data.quality.picture import picture_quality
 from clinimm.evaluation.answers import Answers, attributes_of
 from clinimm.evaluation.corruption import Corrupted, corrupt
 from clinimm.evaluation.embeddings import networks_of, spaces_of
+from clinimm.evaluation.faithfulness import Measured, measure, sample
 from clinimm.evaluation.opponents import Opinions, opponents_to_train, train_opponents
 from clinimm.evaluation.plain import plain_cases
 from clinimm.evaluation.probes.ask import Probed, probe
 from clinimm.evaluation.probes.shortcuts import Sight, Sizes
-from clinimm.inference import Predictor, evaluating, score_subsets
+from clinimm.guard.gate import admit
+from clinimm.inference import Predictor, care_of, evaluating, score_subsets
 from clinimm.progress import progress_bar
 from clinimm.pseudonyms import hashed
 from clinimm.scores import patterns, subset_name
@@ -38,6 +41,7 @@ class Heard:
     opinions: Opinions | None
     probed: Probed | None
     corrupted: tuple[Corrupted, ...]
+    measured: Measured | None
 
 
 def hear(
@@ -55,7 +59,8 @@ def hear(
 ) -> Heard:
     """The answers to the unseen cases. `held_out` has, for each network of a committee, hashes of the patients that it
     was not trained on. Opponents and, with the stored `sizes` of all pictures, probes of shortcuts are
-    trained on the seen ones; `whole` asks about spoilt inputs too."""
+    trained on the seen ones; `whole` asks about spoilt inputs
+    and faithfulness too."""
     asked = read(predictor, unseen, label, console)
     taught = read(predictor, seen, f"{label}, seen", console) if opponents or sizes is not None else None
     return Heard(
@@ -70,6 +75,7 @@ def hear(
         if taught and sizes is not None
         else None,
         corrupted=_spoilt(predictor, unseen, asked, seed) if whole else (),
+        measured=_sampled(predictor, unseen, asked, label, seed, console) if whole else None,
     )
 
 
@@ -86,6 +92,29 @@ def ask(predictor: Predictor, cases: Sequence[Case], batch: Batch) -> Answers:
     scores = score_subsets(predictor.network, batch, ids, predictor.config.target_names)
     attributes = attributes_of(cases, predictor.config.data.attributes)
     return Answers.of(scores, predictor.calibrator, attributes, predictor.uncertainty.conformal)
+
+
+def _sampled(
+    predictor: Predictor, cases: Sequence[Case], batch: Batch, label: str, seed: int, console: Console | None
+) -> Measured | None:
+    """What the explanations of a sample of the cases are worth, as patients would get them: of what the guards let
+    through. None where the config asks for none."""
+    count = predictor.config.explain.measured
+    if not count:
+        return None
+    seen = admit(predictor.guards, batch)[0]
+    ids = [case.patient_id for case in cases]
+    rows = sample(seen.present.numpy(), ids, count, seed=seed)
+    return explained(predictor, seen, ids, rows, care_of(predictor.config.explain), label, seed, console)
+
+
+def explained(
+    predictor: Predictor, batch: Batch, ids: Sequence[str], rows: Sequence[int], care: Care, label: str, seed: int,
+    console: Console | None = None,
+) -> Measured:  # fmt: skip
+    """What the explanations of these rows of the batch are worth."""
+    names = predictor.config.target_names
+    return measure(predictor.network, batch, ids, rows, names, care, seed=seed, label=label, console=console)
 
 
 def _spoilt(predictor: Predictor, cases: Sequence[Case], batch: Batch, seed: int) -> tuple[Corrupted, ...]:

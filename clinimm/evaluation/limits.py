@@ -27,18 +27,21 @@ class Limits:
     """`no_worse`: how much AUROC with all inputs may be lost on everyone, the interval's lower end counted.
     `calibration_error`: the ECE of a cell. `coverage`: how far below its promise the share of right sets may lie.
     `false_blocks`: the share of usable test inputs that the guard may turn away. `caught`: the least share of wrong
-    pictures, of each kind, that it must block or flag. `explained`: how many cases are explained;
+    pictures, of each kind, that it must block or flag. `explained`: how many patients are explained, one case of each;
     `incomplete` the share of these whose maps may fail to add up, and `resemblance` the cosine that their maps may have
-    with those of a net whose weights were shuffled."""
+    with those of a net whose weights were shuffled; `by_chance` the p from which deletion is no better than in random
+    orders, and `less_faithful` the share of a measure of the current artifact's explanations that may be lost."""
 
     no_worse: float = 0.05
     calibration_error: float = 0.05
     coverage: float = 0.02
     false_blocks: float = 0.02
     caught: float = 0.95
-    explained: int = 8
+    explained: int = 24
     incomplete: float = 0.0
     resemblance: float = 0.8
+    by_chance: float = 0.01
+    less_faithful: float = 0.10
 
     def but(self, settings: Sequence[str]) -> "Limits":
         """These with some of them changed, each as `name=value`. Raises ConfigError."""

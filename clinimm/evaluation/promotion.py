@@ -2,13 +2,13 @@
 
 It is let in if, with all inputs and for everyone, it is surely not much worse; if it falls in no cell of subset of
 inputs x subgroup x metric (`paired`: one band for all cells); and if it holds every limit by itself (`limits`,
-`openings`, `faithful`). Both are asked as patients would ask them, with what their guards block hidden.
+`openings`, `faithfulness_rules`). Both are asked as patients would ask them, with what their guards block hidden.
 
 Cells are asked whether a fall is sure, not whether there surely is none: with few patients in a subgroup nobody could
 ever show the latter. So a small test set lets small falls through, and the verdict says how small."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,15 @@ import numpy as np
 from rich.console import Console
 
 from clinimm import metrics
+from clinimm.attribution.checked import Care
+from clinimm.batch import Batch
 from clinimm.bootstrap import paired_bootstrap_difference
 from clinimm.data.cohort import read_cohort
 from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
-from clinimm.evaluation.faithful import explanations_hold
-from clinimm.evaluation.hear import ask, read
+from clinimm.evaluation.faithfulness import Faithfulness, Measured, sample
+from clinimm.evaluation.faithfulness_rules import explanations_hold, explanations_no_worse
+from clinimm.evaluation.hear import ask, explained, read
 from clinimm.evaluation.judge import unseen
 from clinimm.evaluation.limits import (
     Finding,
@@ -36,14 +39,15 @@ from clinimm.evaluation.openings import false_blocks_hold, right_kind, wrong_pic
 from clinimm.evaluation.paired import Cell, paired_cells, same_cases
 from clinimm.evaluation.subgroups import groupings
 from clinimm.guard.gate import admit
-from clinimm.inference import Predictor
+from clinimm.inference import Predictor, care_of
 from clinimm.scores import members, subset_name
 from clinimm.types import Case
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What was found. `cells` is empty where nothing answered before; `current` and `candidate` are digests."""
+    """What was found. `cells` is empty where nothing answered before; `current` and `candidate` are digests.
+    `explanations` says what those of each are worth."""
 
     candidate: str
     current: str | None
@@ -52,6 +56,7 @@ class Promotion:
     left_out: int
     cells: tuple[Cell, ...]
     findings: tuple[Finding, ...]
+    explanations: Mapping[str, Faithfulness]
     limits: Limits
     resamples: int
     seed: int
@@ -74,7 +79,8 @@ class Promotion:
                 worst = self.fallen[0]
                 reasons.insert(0, f"falls in {len(self.fallen)} cells, worst in {named(worst)} by {worst.worse_by:.3f}")
             return f"REFUSED. {'; '.join(reasons)}."
-        return f"PROMOTED. {self._sight()}"
+        unasked = [f"{f.rule}: {f.told}" for f in self.findings if f.holds is None]
+        return f"PROMOTED. {self._sight()}" + (f" Not asked: {'; '.join(unasked)}." if unasked else "")
 
     def _sight(self) -> str:
         """How much the cells could show."""
@@ -103,6 +109,7 @@ class Promotion:
             "limits": asdict(self.limits),
             "findings": [finding.record() for finding in self.findings],
             "cells": [cell.record() for cell in self.cells],
+            "explanations": {which: one.record() for which, one in self.explanations.items()},
             "bootstrap": self.resamples,
             "seed": self.seed,
         }
@@ -136,35 +143,83 @@ def judge_promotion(
     if not new:
         raise ClinimmError("no patient of the manifest is new to both artifacts", mend="give a test set of others")
     seed, count = predictor.config.run.seed, resamples or predictor.config.evaluation.bootstrap
-    given = read(predictor, new, "for the candidate", console)
-    batch = admit(predictor.guards, given)[0]
-    answers = ask(predictor, new, batch)
-    groups = grouped(groupings(answers.attributes))
+    ours = _asked(predictor, new, "the candidate", console)
+    theirs = None if current is None else _before(current, manifest, data, new, backbone, console)
+    groups = grouped(groupings(ours.answers.attributes))
     cells: tuple[Cell, ...] = ()
     findings: list[Finding] = []
-    digest = None
-    if current is not None:
-        other = Predictor.load(current, backbone=backbone)
-        same = _same(read_cohort(other.config, data, manifest), new)
-        before = ask(other, same, admit(other.guards, read(other, same, "for the current one", console))[0])
-        digest, answers_alike = other.digest, aligned(answers, before)
-        promised = other.config.evaluation.sensitivity
-        cells = paired_cells(answers_alike, before, groups, promised=promised, resamples=count, seed=seed)
-        findings += no_worse(answers_alike, before, limits.no_worse, resamples=count, seed=seed)
-    findings += calibration_holds(answers, groups, limits.calibration_error, resamples=count, seed=seed)
+    if theirs is not None:
+        alike, before, promised = (
+            aligned(ours.answers, theirs.answers),
+            theirs.answers,
+            theirs.predictor.config.evaluation.sensitivity,
+        )
+        cells = paired_cells(alike, before, groups, promised=promised, resamples=count, seed=seed)
+        findings += no_worse(alike, before, limits.no_worse, resamples=count, seed=seed)
+    findings += calibration_holds(ours.answers, groups, limits.calibration_error, resamples=count, seed=seed)
     promise = 1 - predictor.config.decision.alpha
-    findings += coverage_holds(answers, groups, promise, limits.coverage, resamples=count, seed=seed)
+    findings += coverage_holds(ours.answers, groups, promise, limits.coverage, resamples=count, seed=seed)
     right = right_kind(predictor.config, new)
-    findings += false_blocks_hold(given, batch, predictor.guards, right, limits.false_blocks)
-    findings += wrong_pictures_hold(predictor.guards, given, predictor.config, right, limits.caught, seed=seed)
-    findings += explanations_hold(
-        predictor.network, batch, predictor.config.target_names,
-        cases=limits.explained, incomplete=limits.incomplete, resemblance=limits.resemblance, seed=seed,
-    )  # fmt: skip
+    findings += false_blocks_hold(ours.given, ours.batch, predictor.guards, right, limits.false_blocks)
+    findings += wrong_pictures_hold(predictor.guards, ours.given, predictor.config, right, limits.caught, seed=seed)
+    explanations, told = _explanations(ours, theirs, limits, count, seed, console)
     return Promotion(
-        predictor.digest, digest, len(new), len({case.patient_id for case in new}), len(cases) - len(new),
-        cells, tuple(findings), limits, count, seed,
+        predictor.digest, None if theirs is None else theirs.predictor.digest,
+        len(new), len({case.patient_id for case in new}), len(cases) - len(new),
+        cells, (*findings, *told), explanations, limits, count, seed,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One artifact and what it says. `given` is what came, `batch` what its guards let through."""
+
+    predictor: Predictor
+    given: Batch
+    batch: Batch
+    answers: Answers
+    label: str
+
+    def explained(self, rows: Sequence[int], care: Care, seed: int, console: Console | None) -> Measured:
+        ids = self.answers.scores.patient_ids
+        return explained(self.predictor, self.batch, ids, rows, care, self.label, seed, console)
+
+
+def _asked(predictor: Predictor, cases: Sequence[Case], label: str, console: Console | None) -> _Asked:
+    given = read(predictor, cases, f"for {label}", console)
+    batch = admit(predictor.guards, given)[0]
+    return _Asked(predictor, given, batch, ask(predictor, cases, batch), label)
+
+
+def _before(
+    current: Path, manifest: Path, data: Path, chosen: Sequence[Case], backbone: Path | None, console: Console | None
+) -> _Asked:
+    """The artifact that answers now, asked about the same cases."""
+    predictor = Predictor.load(current, backbone=backbone)
+    by_id = {case.case_id: case for case in read_cohort(predictor.config, data, manifest)}
+    return _asked(predictor, [by_id[case.case_id] for case in chosen], "the current one", console)
+
+
+def _explanations(
+    ours: _Asked, theirs: _Asked | None, limits: Limits, resamples: int, seed: int, console: Console | None
+) -> tuple[dict[str, Faithfulness], list[Finding]]:
+    """What the explanations of each are worth, and whether the candidate's hold. Both are measured on the same cases,
+    and judged by the limits in the config of the one that answers now: a candidate cannot make its own easier."""
+    ids = ours.answers.scores.patient_ids
+    rows = sample(ours.batch.present.numpy(), ids, limits.explained, seed=seed)
+    standard = care_of((theirs or ours).predictor.config.explain)
+    own = care_of(ours.predictor.config.explain)
+    care = replace(own, tolerance=standard.tolerance, orders=standard.orders, limits=standard.limits)
+    found = {"candidate": ours.explained(rows, care, seed, console)}
+    if theirs is not None:
+        found["current"] = theirs.explained(rows, standard, seed, console)
+    worth = {which: one.faithfulness(resamples=resamples, seed=seed) for which, one in found.items()}
+    findings = explanations_hold(worth["candidate"], ours.answers.scores.modalities, limits)
+    if theirs is not None:
+        findings += explanations_no_worse(
+            found["candidate"], found["current"], limits.less_faithful, resamples=resamples, seed=seed
+        )
+    return worth, findings
 
 
 def aligned(candidate: Answers, current: Answers) -> Answers:
@@ -202,8 +257,3 @@ def no_worse(candidate: Answers, current: Answers, limit: float, *, resamples: i
         told = f"{target}: AUROC {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}] with all inputs for everyone"
         found.append(Finding("no worse", gap.low >= -limit, f"{told} (may lose {limit:.3f})"))
     return found
-
-
-def _same(cases: Sequence[Case], chosen: Sequence[Case]) -> list[Case]:
-    by_id = {case.case_id: case for case in cases}
-    return [by_id[case.case_id] for case in chosen]

@@ -1,6 +1,6 @@
 """A training run, one noun to the next. The page to read first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,13 @@ from clinimm.decision import Uncertainty
 from clinimm.evaluation.answers import Answers, attributes_of
 from clinimm.evaluation.card import model_card, pretraining_overlap
 from clinimm.evaluation.evaluate import Evaluation, evaluate
+from clinimm.evaluation.faithfulness import measure, sample
 from clinimm.evaluation.subgroups import judge_subgroups
-from clinimm.guard.gate import fit_guards
-from clinimm.inference import score_subsets
+from clinimm.guard.gate import admit, fit_guards
+from clinimm.guard.guards import Guards
+from clinimm.inference import care_of, score_subsets
 from clinimm.io.sandbox import Sandbox
+from clinimm.models.committee import Committee
 from clinimm.models.network import Network
 from clinimm.training.committee import Development, held_out, train_committee
 from clinimm.training.ledger import opened_ledger
@@ -76,7 +79,7 @@ def train(
     with Sandbox(processes=max(1, config.run.workers)) as sandbox:
         preparer = fit_preparer(config, cases, sandbox)
         parts = prepare_splits(preparer, splits, config.run.workers, console)
-    prior = prior_logits(Batch.cat([parts["train"], parts["val"]]))
+    prior, shown = prior_logits(Batch.cat([parts["train"], parts["val"]])), _shown(config, parts["test"], splits)
 
     def build() -> Network:
         return network_for(config, preparer, prior, towers=towers_for(config, deepcopy(backbone)))
@@ -105,10 +108,10 @@ def train(
     if fabric.is_global_zero:
         digest = artifact.save(
             out / "artifact", config=config, preparer=preparer, network=committee, calibrator=calibrator,
-            uncertainty=uncertainty, guards=guards, metrics=evaluation.record() | {"cohort": facts},
-            card=model_card(config, evaluation, facts, calibrator),
-            seen=development.patients, held_out=development.held_patients, subgroups=_groups(answers, config),
-            backbone=backbone,
+            uncertainty=uncertainty, guards=guards, backbone=backbone,
+            metrics=evaluation.record() | {"cohort": facts} | _told(config, committee, guards, *shown, console),
+            card=model_card(config, evaluation, facts, calibrator), subgroups=_groups(answers, config),
+            seen=development.patients, held_out=development.held_patients,
         )  # fmt: skip
         if ledger is not None:
             ledger.finish(evaluation, digest)
@@ -122,3 +125,24 @@ def _groups(answers: Answers, config: Config) -> list[Mapping[str, Any]]:
     """The evaluation by subgroups of patients; empty where no attribute splits them."""
     found = judge_subgroups(answers, bootstrap=config.evaluation.bootstrap, seed=config.run.seed)
     return [one.record() for one in found if one.cells]
+
+
+def _shown(config: Config, test: Batch, splits: Splits) -> tuple[Batch, list[str]]:
+    """The test cases to be explained, and their patients. To be asked before only what towers read in them is left."""
+    patient_ids = patients(splits.test)
+    rows = sample(test.present.numpy(), patient_ids, config.explain.measured, seed=config.run.seed)
+    return test.rows(torch.tensor(rows, dtype=torch.long)), [patient_ids[row] for row in rows]
+
+
+def _told(
+    config: Config, committee: Committee, guards: Guards, shown: Batch, patient_ids: Sequence[str],
+    console: Console | None,
+) -> dict[str, Any]:  # fmt: skip
+    """What explanations of these cases are worth, for the artifact's metrics; nothing where there are none."""
+    if not patient_ids:
+        return {}
+    seed, seen, care = config.run.seed, admit(guards, shown)[0], care_of(config.explain)
+    found = measure(
+        committee, seen, patient_ids, range(len(seen)), config.target_names, care, seed=seed, console=console
+    )
+    return {"explanations": found.faithfulness(resamples=config.evaluation.bootstrap, seed=seed).record()}

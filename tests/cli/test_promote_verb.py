@@ -94,6 +94,42 @@ def test_a_dry_run_judges_and_changes_nothing(promoted: Path, runs: dict[str, Pa
     assert len(Registry(promoted).history()) == length
 
 
+def test_explanations_of_both_are_measured_on_the_same_patients_and_equals_pass(
+    promoted: Path, runs: dict[str, Path], test_set: Path
+) -> None:
+    words = ("--dry-run", "--against", runs["better"], "--limit", "calibration_error=1")
+    done = promote(promoted, runs["better"], test_set, *words, "--json", lenient=False)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"]) == (0, "promoted")
+    assert found["explanations"]["candidate"] == found["explanations"]["current"]
+    numbers = {(one["measure"], one["modality"]): one for one in found["explanations"]["candidate"]["numbers"]}
+    assert numbers["deletion", "blood"]["patients"] + numbers["deletion", "urine"]["patients"] <= 24
+    assert numbers["deletion", "blood"]["interval"][0] > 0
+    told = [one for one in found["findings"] if one["rule"] in ("deletion", "no less faithful", "randomized weights")]
+    assert len(told) == 2 + 6 + 1
+    assert all(one["holds"] for one in told)
+    own = json.loads((runs["better"] / "artifact" / "metrics.json").read_text())["explanations"]
+    assert {(one["measure"], one["modality"]) for one in own["numbers"]} == set(numbers)
+
+
+def test_explanations_that_lose_to_chance_or_resemble_those_of_shuffled_weights_are_refused(
+    promoted: Path, runs: dict[str, Path], test_set: Path
+) -> None:
+    words = ("--dry-run", "--limit", "calibration_error=1", "--limit", "by_chance=1e-9", "--limit", "resemblance=-1")
+    done = promote(promoted, runs["better"], test_set, *words, lenient=False)
+    assert done.exit_code == 1
+    assert "REFUSED. randomized weights: maps of nets" in done.output
+    assert "deletion: blood: without what its map ranks first" in done.output
+
+
+def test_what_too_few_patients_can_tell_of_is_said_to_be_unasked(
+    promoted: Path, runs: dict[str, Path], test_set: Path
+) -> None:
+    done = promote(promoted, runs["better"], test_set, "--dry-run")
+    assert "Not asked: deletion: blood: " in done.output
+    assert "10 are needed" in done.output
+
+
 def test_another_test_set_must_be_meant(promoted: Path, runs: dict[str, Path], tmp_path: Path) -> None:
     other = write_panels(tmp_path, "other.csv", n=200, seed=3, prefix="u")
     done = promote(promoted, runs["turned"], other)
