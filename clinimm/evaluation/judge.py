@@ -13,6 +13,7 @@ from clinimm.errors import ClinimmError
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.corruption import Corrupted
 from clinimm.evaluation.external import committee_of_folds, external
+from clinimm.evaluation.faithfulness import Measured
 from clinimm.evaluation.hear import Heard, ask, hear, read
 from clinimm.evaluation.judgement import Judgement, conclude
 from clinimm.evaluation.opponents import Opinions
@@ -52,8 +53,9 @@ def judge(
     said of their own test patients.
 
     Opponents are trained on the seen cases and asked about the same unseen ones. `whole` asks for all that a page
-    holds: subgroups, contributions, robustness, curves, spoilt inputs and, with opponents, probes of shortcuts. Raises
-    ClinimmError if there is no unseen case, one that two folds would answer, or nothing to train opponents on."""
+    holds: subgroups, contributions, robustness, curves, spoilt inputs, faithfulness and, with opponents, probes of
+    shortcuts. Raises ClinimmError if there is no unseen case, one that two folds would answer, or nothing to train
+    opponents on."""
     parts = [unseen(directory, cases) for directory in directories]
     elsewhere = all(len(part) == len(cases) for part in parts)
     _check(parts[:1] if elsewhere else parts)
@@ -93,13 +95,16 @@ def _concluded(
     each = [one.answers for one in heard]
     answers = Answers.concat(each) if records is None else committee_of_folds(each, [one.thresholds for one in heard])
     opinions = [one.opinions for one in heard if one.opinions is not None]
+    of_each = heard if records is None else heard[:1]  # what is asked of one model of all that saw the same cases
+    measured = [one.measured for one in of_each if one.measured is not None]
     probed = [one.probed for one in heard if one.probed is not None]
     return conclude(
         answers,
         Opinions.concat(opinions) if opinions else None,
-        _joined([one.corrupted for one in (heard if records is None else heard[:1])]),
+        _joined([one.corrupted for one in of_each]),
         findings(Probed.concat(probed), bootstrap=bootstrap, seed=seed) if probed else (),
         () if records is None else external(answers, records, bootstrap=bootstrap, seed=seed),
+        Measured.concat(measured) if measured else None,
         whole=whole, left_out=left_out, bootstrap=bootstrap, seed=seed,
         about={"name": heard[0].name, "artifacts": [one.digest for one in heard], "clinimm": clinimm.__version__},
     )  # fmt: skip

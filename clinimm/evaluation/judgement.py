@@ -12,6 +12,7 @@ from clinimm.evaluation.curves import Curves, curves
 from clinimm.evaluation.delong import Tested, delong_tests
 from clinimm.evaluation.evaluate import Evaluation, evaluate
 from clinimm.evaluation.external import External
+from clinimm.evaluation.faithfulness import Faithfulness, Measured
 from clinimm.evaluation.opponents import Opinions
 from clinimm.evaluation.probes.findings import Findings
 from clinimm.evaluation.robustness import Robustness, robustness
@@ -32,7 +33,7 @@ class Judgement:
     """`left_out` counts the cases of patients that a model had seen; `promised` is the share of cases whose truth the
     conformal sets should hold; `about` says what was judged. What was not asked for is empty: `comparisons`, `tests`
     and `probes` without opponents, `elsewhere` for a cohort that the model was trained on, and the rest in a short
-    judgement."""
+    judgement; `explanations` also where the config asks for none."""
 
     evaluation: Evaluation
     comparisons: tuple[Comparison, ...]
@@ -47,6 +48,7 @@ class Judgement:
     corruption: tuple[Corruption, ...] = ()
     probes: tuple[Findings, ...] = ()
     elsewhere: tuple[External, ...] = ()
+    explanations: Faithfulness | None = None
 
     def record(self) -> dict[str, Any]:
         """Plain JSON types, ids of nobody."""
@@ -68,6 +70,7 @@ class Judgement:
             "left_out": self.left_out,
             "promised_coverage": self.promised,
             **{name: [one.record() for one in parts] for name, parts in told.items()},
+            "explanations": None if self.explanations is None else self.explanations.record(),
         }
 
 
@@ -82,6 +85,7 @@ def conclude(
     corrupted: tuple[Corrupted, ...] = (),
     probes: tuple[Findings, ...] = (),
     elsewhere: tuple[External, ...] = (),
+    measured: Measured | None = None,
     *,
     whole: bool = True,
     left_out: int = 0,
@@ -113,4 +117,5 @@ def conclude(
         robustness=robustness(answers, theirs.always() if theirs else None, **draws),
         curves=curves(answers, **draws),
         corruption=tuple(one for found in corrupted for one in judge_corruption(found, targets, **draws)),
+        explanations=measured.faithfulness(resamples=bootstrap, seed=seed) if measured else None,
     )

@@ -6,6 +6,7 @@ from clinimm.bootstrap import Estimate
 from clinimm.config import Reference
 from clinimm.evaluation.compare import Comparison
 from clinimm.evaluation.evaluate import Evaluation, TargetEvaluation
+from clinimm.evaluation.faithfulness import COMPLETE, DELETION, RANDOMIZED, RELIABLE, Faithfulness
 from clinimm.evaluation.grid import Grid, figure, signed_figure
 from clinimm.evaluation.measure import COVERAGE, METRICS, Gain, Row
 from clinimm.scores import members, subset_name
@@ -20,6 +21,17 @@ HEADINGS = {
     COVERAGE: "coverage",
 }
 SUBSET_NOTE = "A row holds the cases that have at least one of its inputs, all others hidden."
+MEASURES = {
+    DELETION: "deletion, logits",
+    RELIABLE: "every check passes, share",
+    COMPLETE: "maps add up, share",
+    RANDOMIZED: "likeness to maps of shuffled weights, cosine",
+}
+EXPLANATIONS_NOTE = (
+    "Deletion: by how much further the answer falls without what a map ranks first than in random orders; p, of no"
+    " better, by Wilcoxon over patients. Comprehensiveness is that as a share of all that was seen to happen,"
+    " sufficiency by how much more of the answer comes back with it alone. 95 % intervals by drawing patients."
+)
 THRESHOLD_NOTE = "Sensitivity and specificity at the threshold set on validation; 95 % intervals by drawing patients."
 
 
@@ -68,6 +80,20 @@ def comparison_grid(comparison: Comparison, metrics: Sequence[str] = METRICS) ->
     rows = tuple((*_cells(row.name, row, metrics), gains.get(row.name, "")) for row in comparison.rows)
     notes = tuple(line for line in (comparison.verdict, comparison.leak) if line)
     return Grid(f"{comparison.target}: against simple opponents", (*_columns(metrics), "ours - theirs"), rows, notes)
+
+
+def explanations_grid(found: Faithfulness) -> Grid:
+    """What the explanations are worth: each measure of the whole, then of each input."""
+    rows = tuple(
+        (
+            MEASURES.get(one.measure, one.measure), one.modality or "all inputs", str(one.patients),
+            signed_figure(one.mean) if one.modality or one.measure == RANDOMIZED else figure(one.mean),
+            "" if one.p is None else f"{one.p:.2g}",
+        )
+        for one in found.numbers
+    )  # fmt: skip
+    columns = ("measure", "input", "patients", "mean", "p")
+    return Grid(f"Explanations of {found.patients} patients", columns, rows, (EXPLANATIONS_NOTE,))
 
 
 def label(subset: str, modalities: Sequence[str]) -> str:

@@ -74,6 +74,8 @@ def test_a_cohort_from_elsewhere_has_a_page_and_a_record(
     assert {part["input"] for part in record["corruption"]} == {"cxr", "note", "labs"}
     page = (tmp_path / "e" / "evaluation.html").read_text()
     assert all(f"<h2>{target}</h2>" in page for target in ("pneumonia", "heart_failure", "arrhythmia"))
+    assert record["explanations"]["patients"] == 3
+    assert "<h2>Explanations</h2>" in page
     assert "<script" not in page
     refused = CliRunner().invoke(app, ["evaluate", str(tiny_artifact), str(manifest), "--opponents"])
     assert "nothing to train opponents on" in str(refused.exception)

@@ -21,12 +21,14 @@ from clinimm.bootstrap import Estimate
 from clinimm.config import Reference
 from clinimm.evaluation.answers import Answers
 from clinimm.evaluation.corruption import Corrupted
+from clinimm.evaluation.faithfulness import Measured
 from clinimm.evaluation.judgement import conclude
 from clinimm.evaluation.opponents import ABSENCE, MEAN, Opinion, Opinions
 from clinimm.evaluation.page import tables
 from clinimm.evaluation.page.html import page
 from clinimm.evaluation.page.verdict import NO, OPEN, YES, verdict
 from clinimm.evaluation.probes.findings import Finding, Findings
+from clinimm.evaluation.render import explanations_grid
 from clinimm.scores import Scores, subsets
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "evaluation.json"
@@ -74,12 +76,21 @@ def spoilt(answers, *, falls=True, name="labs"):
 
 FOUND = Finding("border alone", "film", "AUROC", 120, Estimate(0.55, 0.5, 0.6, 20, 0), "Hardly anything.")
 
+EXPLAINED = Measured(
+    tuple(f"p{i}" for i in range(12)),
+    {
+        ("complete", ""): np.ones(12),
+        ("randomized weights", ""): np.linspace(-0.2, 0.3, 12),
+        ("deletion", "labs"): np.append(np.linspace(0.2, 0.4, 11), np.nan),
+    },
+)
+
 
 @pytest.fixture(scope="module")
 def judgement():
     answers = told()
     return conclude(
-        answers, opinions(answers, 1.5), (spoilt(answers),), (Findings("sick", (FOUND,)),),
+        answers, opinions(answers, 1.5), (spoilt(answers),), (Findings("sick", (FOUND,)),), measured=EXPLAINED,
         bootstrap=20, left_out=3, about={"name": "a run", "artifacts": ["0123456789abcdef"], "clinimm": "0"},
     )  # fmt: skip
 
@@ -114,6 +125,7 @@ def grids(judgement):
         *tables.subgroup_tables("sick", judgement.subgroups, target.modalities),
         *tables.corruption_tables("sick", judgement.corruption),
         *tables.probe_tables("sick", judgement.probes),
+        explanations_grid(judgement.explanations),
     ]
 
 
@@ -127,6 +139,7 @@ def test_the_page_holds_every_table_and_every_cell(judgement, text):
             assert all(part in plain for cell in row for part in cell.split(" ["))
         assert all(note in plain for note in grid.notes)
     assert "someone else" in plain
+    assert [one["patients"] for one in judgement.record()["explanations"]["numbers"]] == [12, 12, 11]
 
 
 def test_the_page_loads_nothing_and_runs_nothing(text):

@@ -16,6 +16,7 @@ from clinimm.evaluation.judgement import Judgement
 from clinimm.evaluation.page import plots, tables
 from clinimm.evaluation.page.plots import Picture
 from clinimm.evaluation.page.verdict import Answer, verdict
+from clinimm.evaluation.render import explanations_grid
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,9 +34,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Chapter:
-    """All about one target."""
+    """All about one target, or about the explanations of all of them."""
 
-    target: str
+    title: str
     answers: tuple[Answer, ...]
     sections: tuple[Section, ...]
 
@@ -48,6 +49,10 @@ def page(judgement: Judgement, references: Sequence[Reference] = ()) -> str:
         _chapter(judgement, target, references if place == 0 else ())
         for place, target in enumerate(judgement.evaluation.targets)
     ]
+    if judgement.explanations is not None and judgement.explanations.numbers:
+        lead = "Whether a map tells what the answer hangs on, and hangs on what the model has learned."
+        section = Section("Faithfulness", lead, (), (explanations_grid(judgement.explanations),))
+        chapters.append(Chapter("Explanations", (), (section,)))
     template = _ENVIRONMENT.get_template("evaluation.html")
     return template.render(judgement=judgement, chapters=chapters, style=style, policy=_policy(style))
 

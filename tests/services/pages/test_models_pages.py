@@ -37,7 +37,7 @@ def test_model_page_tells_the_artifacts_own_files(api: httpx.Client, described_m
     digest = facts.read(described_model).digest
     assert api.post("/login", data={"token": "", "next": "/models"}).headers["location"] == "/models"
     shown = api.get(f"/models/{digest}").text
-    for told in (digest, "quickstart", "crp", "tells no calibration", "No subgroup"):
+    for told in (digest, "quickstart", "crp", "tells no calibration", "No subgroup", "how faithful its"):
         assert told in shown
     for other in ("0" * 64, digest[:-1], digest.upper(), "x"):
         assert api.get(f"/models/{other}").status_code == 404
@@ -53,6 +53,9 @@ def test_researcher_reads_models_and_no_case_and_signs_out(stock: Stock, signed_
     page.locator("dl a").focus()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Thresholds and calibration").wait_for()
+    assert (
+        page.get_by_role("region", name="Explanations").get_by_text("likeness to maps of shuffled weights").is_visible()
+    )
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert grave_faults(page) == []
