@@ -5,10 +5,11 @@
 
 Without an artifact it writes a cohort and trains configs/quickstart.toml on it first. `planted`: cases whose sign lies
 in one input alone; of the mass of the k strongest places, k being as many as the sign takes up, the share that lies in
-the sign. A film's sign is what differs from the same film drawn without it, a note's its sentence. `deletion`: the mean
-logit without the first 1, 5, 10, 20 and 50 % of the units, less the mean of 20 random orders; a Wilcoxon test over
-patients. `checks`: what each check says of these explanations, and of the same maps dealt out anew among their units:
-the limits in `clinimm.config.explain` are chosen by it. `cost`: beside plain Captum, see attribution_cost.py.
+the sign. A film's sign is what differs from the same film drawn without it, a note's its sentence. `faithful`: what
+`clinimm train` tells of an artifact's explanations and `clinimm promote` judges them by (see
+clinimm/evaluation/faithfulness.py), against 20 random orders, with 95 % intervals by drawing patients. `checks`: what
+each check says of these explanations, and of the same maps dealt out anew among their units: the limits in
+`clinimm.config.explain` are chosen by it. `cost`: beside plain Captum, see attribution_cost.py.
 
 With --data, a folder of films with lung boxes (columns lung_x0 ...), and an artifact for it: the share of |attribution|
 inside the box of each test film, and the box's own share of the film."""
@@ -30,16 +31,16 @@ import torch
 from attribution_cost import costs
 from attribution_planted import planted_shares
 from planted_truth import split, train_one
-from scipy.stats import wilcoxon
 
 from clinimm.attribution.committee import explain_committee
 from clinimm.attribution.kept import Kept
-from clinimm.attribution.trust.curves import curves, random_orders, ranked
-from clinimm.attribution.trust.randomized import SHUFFLES, STEPS, cosine, shuffled
 from clinimm.attribution.trust.tests import SEED, gate, perturbed
 from clinimm.batch import Batch
 from clinimm.data.cohort import read_cohort
 from clinimm.data.picture_door import PictureDoor
+from clinimm.data.prepare import prepare_all
+from clinimm.evaluation.faithfulness import Number, measure, sample
+from clinimm.guard.gate import admit
 from clinimm.inference import Predictor, care_of
 from clinimm.types import Attribution, Case, ImageFile
 
@@ -69,21 +70,20 @@ def told_of(predictor: Predictor, cases: Sequence[Case], count: int) -> list[Tol
     return found
 
 
-def deletion(told: Sequence[Told]) -> dict[str, Any]:
-    """By input: the mean of ours less random, over patients, and the chance that it is no better (one-sided)."""
-    gains: dict[str, dict[str, list[float]]] = {}
-    for one in told:
-        for name, units in one.kept.units.items():
-            chance = curves(one.kept, name, random_orders(units.count, ORDERS, SEED)).deleted[:, one.target].mean()
-            order = ranked(units.scores(one.attribution.maps[name]))
-            ours = curves(one.kept, name, order[None]).deleted[0, one.target]
-            gains.setdefault(name, {}).setdefault(one.case.patient_id, []).append(float(ours - chance))
-    return {name: _tested([float(np.mean(each)) for each in by.values()]) for name, by in gains.items()}
+def faithful(predictor: Predictor, cases: Sequence[Case], count: int) -> dict[str, Any]:
+    """Every measure with its 95 % interval, as it is told of an artifact, over so many patients."""
+    ids = [case.patient_id for case in cases]
+    batch = admit(predictor.guards, prepare_all(predictor.preparer, cases))[0]
+    rows, care = sample(batch.present.numpy(), ids, count, seed=SEED), care_of(predictor.config.explain)
+    care = replace(care, orders=ORDERS)
+    found = measure(predictor.network, batch, ids, rows, predictor.config.target_names, care, seed=SEED)
+    numbers = found.faithfulness(resamples=predictor.config.evaluation.bootstrap, seed=SEED).numbers
+    return {f"{one.measure} {one.modality}".strip(): _told(one) for one in numbers}
 
 
-def _tested(gains: Sequence[float]) -> dict[str, Any]:
-    chance = float(wilcoxon(gains, alternative="less").pvalue)
-    return {"patients": len(gains), "logits": float(np.mean(gains)), "p": chance}
+def _told(one: Number) -> dict[str, Any]:
+    ends = {} if one.mean.low is None else {"low": one.mean.low, "high": one.mean.high}
+    return {"patients": one.patients, "mean": one.mean.value, **ends} | ({} if one.p is None else {"p": one.p})
 
 
 def check_values(predictor: Predictor, told: Sequence[Told]) -> dict[str, Any]:
@@ -120,18 +120,6 @@ def _distribution(true: Sequence[float], dealt: Sequence[float], limit: float) -
     failed = {"true_fail": float(np.mean(np.array(true) > limit))}
     caught = {"dealt_fail": float(np.mean(np.array(dealt) > limit))} if dealt else {}
     return {"n": len(true), **ends, "limit": limit, **failed, **caught}
-
-
-def randomized(predictor: Predictor, told: Sequence[Told]) -> dict[str, Any]:
-    """The mean cosine of the maps with those of nets whose weights were shuffled."""
-    draw = torch.Generator().manual_seed(SEED)
-    others = [shuffled(predictor.network, draw) for _ in range(SHUFFLES)]
-    alike = [
-        cosine(one.attribution, explain_committee(other, one.batch, one.target, target_name="", max_steps=STEPS))
-        for other in others
-        for one in told
-    ]
-    return {"explanations": len(alike), "cosine": float(np.mean(alike)), "p95": float(np.percentile(alike, 95))}
 
 
 def in_boxes(predictor: Predictor, data: Path, count: int) -> dict[str, Any]:
@@ -175,9 +163,8 @@ def run(predictor: Predictor, cohort: Path, asked: argparse.Namespace) -> dict[s
     found = {
         "model": predictor.digest,
         "planted": planted_shares(predictor, cohort, test),
-        "deletion": deletion(told),
+        "faithful": faithful(predictor, test, asked.cases),
         "checks": check_values(predictor, told),
-        "randomized": randomized(predictor, told[: asked.cases // 3]),
         "cost": costs(predictor, whole, repeats=1),
     }
     if asked.data:
