@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services import audit
 from services.app import problems, sights
 from services.app.metrics import Metrics
-from services.audit.asking import Asking, asking
+from services.audit.asking import PURPOSES, Asking, asking
 from services.audit.witness import Sight, Witness
 from services.errors import BadRequest, HeadersTooLarge, StorageFull, TooSlow
 from services.logs import request_id
@@ -55,6 +55,7 @@ class Envelope:
         answering = _Answering(self, scope["method"], inner, send, behind)
         try:
             self._check_headers(scope)
+            behind.purpose = _purpose(scope)
             await self.app(inner, _in_time(receive, self.patience), answering.send)
         except ClientDisconnect:
             answering.status = 499
@@ -78,6 +79,17 @@ class Envelope:
             raise HeadersTooLarge(
                 "headers_too_large", "The header fields are too large.", limit=self.header_bytes, actual=size
             )
+
+
+def _purpose(scope: Scope) -> str:
+    """What the client asks for. Raises BadRequest for what is no code of the list, and for two."""
+    said = Headers(scope=scope).getlist("x-purpose-of-use")
+    if not said:
+        return ""
+    if len(said) > 1 or said[0] not in PURPOSES:
+        listed = ", ".join(PURPOSES)
+        raise BadRequest("unknown_purpose", f"X-Purpose-Of-Use must be one of {listed}, or left out.")
+    return said[0]
 
 
 @dataclass

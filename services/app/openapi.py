@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from services.audit.asking import PURPOSES
 from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
 from services.http.documented import headers, problem
 from services.http.problem import Problem
@@ -25,6 +26,13 @@ IF_NONE_MATCH = {
     "required": False,
     "description": "ETags of answers that are there already: 304 if nothing has changed.",
     "schema": {"type": "string"},
+}
+PURPOSE = {
+    "name": "X-Purpose-Of-Use",
+    "in": "header",
+    "required": False,
+    "description": "What the client asks for, by HL7 v3's PurposeOfUse: it is put on record with the event.",
+    "schema": {"type": "string", "enum": list(PURPOSES)},
 }
 
 
@@ -51,6 +59,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """The refusals of an operation and the header fields of all its answers."""
     answers = operation["responses"]
     answers.pop("422", None)  # FastAPI's own form of it is never sent
+    if path.startswith("/v1/"):
+        operation.setdefault("parameters", []).append(PURPOSE)
     if method == "get" and path.startswith("/v1/"):
         operation.setdefault("parameters", []).append(IF_NONE_MATCH)
         answers["304"] = {"description": "Nothing has changed", "headers": headers("ETag", "Cache-Control")}
@@ -72,7 +82,7 @@ def _refusals(path: str, operation: dict[str, Any]) -> Iterator[int]:
     if path not in OPEN:
         yield from (401, 403, 503)
     if path.startswith("/v1/"):
-        yield 406
+        yield from (400, 406)
     if "path" in places:
         yield 404
     if "query" in places:

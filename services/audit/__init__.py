@@ -75,7 +75,7 @@ def record(
         "object_id": object_id,
         "case_id": of_case,
         "request_id": request_id.get(),
-        "facts": facts,
+        "facts": facts | ({"purpose": behind.purpose} if behind.purpose else {}),
     }
     cases = {*shown, *([of_case] if of_case else [])}
     session.info.setdefault(_PENDING, []).append((event, cases, wrote))

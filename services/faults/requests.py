@@ -23,6 +23,7 @@ REQUESTS: Mapping[str, Fault] = {
         bad_request="The request cannot be read.",
         bad_json="The text is not JSON.",
         bad_encoding="The text is not in UTF-8.",
+        unknown_purpose="The purpose of use is not one of those that can be told.",
         bad_multipart="The body is not well-formed multipart.",
         case_part_repeated="The part named case comes twice.",
         inputs_part_repeated="The part named inputs comes twice.",

@@ -173,3 +173,19 @@ def test_without_any_room_events_wait_in_memory_and_are_written_once_there_is_so
     witness.close()
     assert [one.action for one in events(of_api)] == ["cases.listed"] * 3 + ["case.read"]
     assert verify(of_api, [], None).findings == ()
+
+
+def test_what_a_client_asks_for_is_on_record_and_only_what_can_be_told(
+    either_api: httpx.Client, database: Database
+) -> None:
+    made = post(either_api, case())
+    start = events(database)[-1].seq
+    path = made.headers["location"]
+    assert either_api.get(path, headers={"X-Purpose-Of-Use": "HRESCH"}).status_code == 200
+    refused = either_api.get(path, headers={"X-Purpose-Of-Use": "curiosity about p-1"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "unknown_purpose")
+    assert "TREAT" in refused.json()["detail"]
+    assert PATIENT not in refused.text
+    twice = either_api.get(path, headers=[("X-Purpose-Of-Use", "TREAT"), ("X-Purpose-Of-Use", "HRESCH")])
+    assert twice.status_code == 400
+    assert [one.facts.get("purpose") for one in events(database, start)] == ["HRESCH", None, None]
