@@ -73,12 +73,15 @@ class Engine:
 
 def _register(job: Job, database: Database, source: SQLAlchemyDatasource, running: set[str]) -> None:
     """One workflow of two steps for a kind of job."""
+    # As all that writes here, a conclusion locks what it changes and sees what is committed then. In DBOS's own choice,
+    # SERIALIZABLE, it would see the end of the chain of events as it was when it began, and not the events since.
+    isolation = "SERIALIZABLE" if database.is_sqlite else "READ COMMITTED"
 
     @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
     def compute(subject: str) -> dict[str, Any]:
         return _attempt(job, database, job_of(str(DBOS.workflow_id)), subject)
 
-    @source.transaction(name=f"{job.kind}.conclude")  # type: ignore[untyped-decorator]
+    @source.transaction(name=f"{job.kind}.conclude", isolation_level=isolation)  # type: ignore[untyped-decorator]
     def conclude(subject: str, outcome: dict[str, Any]) -> bool:
         _conclude(job, source.sql_session(), job_of(str(DBOS.workflow_id)), subject, outcome)
         return True

@@ -70,6 +70,24 @@ def working(database: Database, diary: Diary) -> Iterator[None]:
         worker.stop(5)
 
 
+def test_job_is_concluded_at_once_though_others_write_meanwhile(
+    database: Database, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Busy(Diary):
+        def keep(self, session: Session, subject: str, outcome: Mapping[str, Any]) -> None:
+            session.execute(sa.select(sa.func.count()).select_from(EventRow))  # from here on it might see no others
+            if not database.is_sqlite:  # which lets nobody else write now
+                with database.write() as other:
+                    audit.record(other, "someone", "meanwhile", subject)
+            super().keep(session, subject, outcome)
+
+    owe(database, queue, "one", "two")
+    with working(database, diary := Busy({})):
+        until(lambda: all(job[0] != state.QUEUED for job in states(database).values()))
+    assert sorted(diary.kept) == ["one", "two"]
+    assert "cannot be concluded" not in caplog.text
+
+
 def until(reached: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
