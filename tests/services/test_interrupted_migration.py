@@ -93,13 +93,8 @@ def assert_stopped_anywhere_changes_nothing(database: Database, every: int) -> N
 
 
 @pytest.mark.slow
-def test_stopped_at_some_statements_it_has_changed_nothing(earlier: Database) -> None:
-    assert_stopped_anywhere_changes_nothing(earlier, every=23)
-
-
-@pytest.mark.slow
 def test_stopped_at_any_statement_it_has_changed_nothing(earlier: Database) -> None:
-    assert_stopped_anywhere_changes_nothing(earlier, every=1)
+    assert_stopped_anywhere_changes_nothing(earlier, every=4 if earlier.is_sqlite else 1)  # it has four times as many
 
 
 def _die(url: str, number: int) -> None:
