@@ -14,6 +14,8 @@ from clinimm.batch import Tokens
 from clinimm.types import Check, Kind
 
 Maps = dict[str, Tensor]
+STRETCHES = 4
+"""So many a path begins with: more cost rows that smooth paths do not need, fewer cost calls."""
 KEPT = 2**26
 """So many numbers are kept of what was seen along the paths, 256 MB; what finds no room is seen a second time."""
 
@@ -64,21 +66,21 @@ class Explained:
 def integrated_gradients(voices: Sequence[Voice], effort: Effort) -> Explained:
     """Integrated gradients of one joint straight path from the baselines to the case, for each member.
 
-    On every stretch of a member's path its maps must sum to the change of its logit, so the stretch that is furthest
-    off, of whichever member, is halved until the whole adds up, and the gaps of all stretches together are small beside
-    what the members move: what adds up by luck does not count.
+    On every stretch of a member's path its maps must sum to the change of its logit, so the stretches that are furthest
+    off, of the member that is, are halved until the whole adds up, and the gaps of all stretches together are small
+    beside what the members move: what adds up by luck does not count.
 
     Source: Sundararajan et al. 2017, eq. 1, by Simpson's rule on each stretch, whose halves use its points again.
     Differs: points lie densest where a net bends, and in the nets that bend, which takes far fewer than doubling them
     all."""
     paths = [_Path(voice, effort.internal_batch_size, KEPT // len(voices)) for voice in voices]
-    for path in paths:
-        path.look([0.0, 0.5, 1.0])
-    stretches = [_Stretch(path, 0.0, 1.0) for path in paths]
+    stretches = [stretch for path in paths for stretch in path.begun()]
     change = sum(voice.part * voice.ends.change for voice in voices)
-    while _is_off(stretches, change, effort) and sum(map(len, paths)) + 2 <= effort.max_steps * len(paths):
-        worst = max(range(len(stretches)), key=lambda i: abs(stretches[i].gap))
-        stretches += stretches.pop(worst).halved()
+    while _is_off(stretches, change, effort) and (room := effort.max_steps * len(paths) - sum(map(len, paths))) >= 2:
+        worst = _worst(stretches)[: room // 2]
+        halves = [half for one in worst for half in one.halves()]
+        worst[0].path.look([half.middle for half in halves])
+        stretches = [one for one in stretches if one not in worst] + halves
     maps: Maps = {}
     for path in paths:
         own = [stretch for stretch in stretches if stretch.path is path]
@@ -105,6 +107,11 @@ class _Path:
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    def begun(self) -> list["_Stretch"]:
+        """The stretches that a path begins with, seen."""
+        self.look([i / (2 * STRETCHES) for i in range(2 * STRETCHES + 1)])
+        return [_Stretch(self, i / STRETCHES, (i + 1) / STRETCHES) for i in range(STRETCHES)]
 
     def look(self, places: Sequence[float]) -> None:
         """Sees what is to be seen at these places."""
@@ -169,11 +176,19 @@ class _Stretch:
         total = sum(weight * self.path.rises[place] for place, weight in self.weights())
         return self.path.voice.part * (total - (self.path.logits[self.end] - self.path.logits[self.start]))
 
-    def halved(self) -> tuple["_Stretch", "_Stretch"]:
-        """Both halves, their middles seen."""
-        halves = _Stretch(self.path, self.start, self.middle), _Stretch(self.path, self.middle, self.end)
-        self.path.look([half.middle for half in halves])
-        return halves
+    def halves(self) -> tuple["_Stretch", "_Stretch"]:
+        """Both halves, of which all but the middles has been seen."""
+        return _Stretch(self.path, self.start, self.middle), _Stretch(self.path, self.middle, self.end)
+
+
+def _worst(stretches: Sequence[_Stretch]) -> list[_Stretch]:
+    """Of the member that is furthest off, the stretches that are, the worst first."""
+    off: dict[int, float] = {}
+    for one in stretches:
+        off[id(one.path)] = off.get(id(one.path), 0.0) + one.gap**2
+    path = max(off, key=off.__getitem__)
+    own = sorted((one for one in stretches if id(one.path) == path), key=lambda one: -abs(one.gap))
+    return [one for one in own if abs(one.gap) >= abs(own[0].gap) / 2]
 
 
 def _share(question: Question, name: str, slope: Tensor) -> Tensor:
