@@ -19,7 +19,7 @@ from torch import Tensor
 
 from clinimm.attribution.checked import explain_checked
 from clinimm.attribution.checks import allowed
-from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.committee import explain_committee, members_answering
 from clinimm.attribution.question import Question, ask
 from clinimm.attribution.shapley import interaction_index, shapley_values, subset_logits
 from clinimm.batch import Batch
@@ -39,7 +39,8 @@ def costs(predictor: Predictor, cases: Sequence[Case], repeats: int) -> dict[str
 
 def _of_case(predictor: Predictor, batch: Batch, repeats: int) -> dict[str, float]:
     network, target = predictor.network, predictor.config.target_names[0]
-    asked = [(float(part[0]), ask(one, batch, 0)) for one, part in network.members_for(batch) if float(part[0]) > 0]
+    members = members_answering(network, batch, 0)
+    asked = [(float(part[0]), ask(one, batch, 0)) for one, part in members if float(part[0]) > 0]
     care = care_of(predictor.config.explain)
     ours = explain_committee(network, batch, 0, target_name=target)
     steps, gap = _steps_needed(asked, ours.logit - ours.baseline_logit)
