@@ -39,11 +39,13 @@ def costs(predictor: Predictor, cases: Sequence[Case], repeats: int) -> dict[str
 
 def _of_case(predictor: Predictor, batch: Batch, repeats: int) -> dict[str, float]:
     network, target = predictor.network, predictor.config.target_names[0]
-    members = members_answering(network, batch, 0)
-    asked = [(float(part[0]), ask(one, batch, 0)) for one, part in members if float(part[0]) > 0]
+    asked, plain = (
+        [(float(part[0]), ask(one, batch, 0)) for one, part in members if float(part[0]) > 0]
+        for members in (members_answering(network, batch, 0), network.members_for(batch))
+    )
     care = care_of(predictor.config.explain)
     ours = explain_committee(network, batch, 0, target_name=target)
-    steps, gap = _steps_needed(asked, ours.logit - ours.baseline_logit)
+    steps, gap = _steps_needed(plain, ours.logit - ours.baseline_logit)
     limit = _maps(asked, MOST)
     works: dict[str, Callable[[], object]] = {
         "forward": lambda: _forward(predictor, batch),
@@ -51,7 +53,7 @@ def _of_case(predictor: Predictor, batch: Batch, repeats: int) -> dict[str, floa
         "Captum's Shapley": lambda: _captum_shapley(predictor, batch),
         "our explanation": lambda: explain_committee(network, batch, 0, target_name=target),
         "our explanation, checked": lambda: explain_checked(network, batch, {target: 0}, care),
-        "Captum's maps alone": lambda: _captum(asked, steps),
+        "Captum's maps alone": lambda: _captum(plain, steps),
     }
     took = {name: _seconds(work, repeats) for name, work in works.items()}
     memory = {
