@@ -56,7 +56,8 @@ def reading_from(folder: Path, *more: str) -> Config:
     return load(ROOT / "configs" / "quickstart.toml", [*TINY, encoder, nets, "optim.epochs=1", *more])
 
 
-@pytest.mark.parametrize("kind", ["bert", pytest.param("roberta", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_an_artifact_of_a_pretrained_note_encoder_needs_the_directory_no_more(
     kind: str, tmp_path: Path, tiny_cohort: Path
 ) -> None:

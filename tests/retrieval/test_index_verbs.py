@@ -25,6 +25,8 @@ from clinimm.retrieval.index import Index, load
 from clinimm.retrieval.pairs import judge_pairs, record
 from clinimm.types import Case, ImageFile, Note
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = """
 name = "small"
 bootstrap = 20
@@ -128,7 +130,6 @@ def test_a_picture_finds_itself_first_and_texts_by_default(by_backbone: Path, ca
     assert {one["kind"] for one in found_by(by_backbone, "--image", film)} == {"text"}
 
 
-@pytest.mark.slow
 def test_a_cases_own_patient_is_never_among_its_neighbors(by_artifact: Path, cases: dict[str, Case]) -> None:
     by_patient: dict[str, list[str]] = {}
     for case in cases.values():
@@ -141,7 +142,6 @@ def test_a_cases_own_patient_is_never_among_its_neighbors(by_artifact: Path, cas
     assert allowed == set(cases) - {asked}
 
 
-@pytest.mark.slow
 def test_a_cases_vector_is_the_models_own(by_artifact: Path, tiny_artifact: Path, cases: dict[str, Case]) -> None:
     index, predictor = load(by_artifact), Predictor.load(tiny_artifact)
     assert (index.model, set(index.kinds)) == (predictor.digest, {"case"})
@@ -205,7 +205,6 @@ def test_patients_that_the_backbone_has_seen_are_judged_only_if_asked_for(
     assert f"{left_out} of {every['image_to_text']['queries']} cases are of patients" in run(*asked, "--seen").stdout
 
 
-@pytest.mark.slow
 def test_an_index_of_a_trained_model_says_whom_it_was_trained_on(by_artifact: Path, tiny_artifact: Path) -> None:
     index = load(by_artifact)
     assert index.seen == known(index.patient_ids, seen_patients(tiny_artifact))
@@ -237,7 +236,6 @@ def test_zeroshot_prints_its_figures_and_writes_its_scores(
     assert f"{len(cases) - len(filmed)} cases were left out: no_picture" in found.stdout
 
 
-@pytest.mark.slow
 def test_zeroshot_leaves_out_patients_that_the_backbone_has_seen(
     backbone: Path, partly_seen: Path, tiny_cohort: Path, cases: dict[str, Case], tmp_path: Path
 ) -> None:

@@ -31,10 +31,12 @@ from services.db.lying import columns, lying, plain
 from services.evidence.rows import Evidence
 from services.tables import EventRow, ReportRow, ResultRow
 
+pytestmark = pytest.mark.slow
+
 Place = tuple[str, str, int]  # a table's kind, a column, which of its rows
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def ward(
     request: pytest.FixtureRequest, tiny_artifact: Path, tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ward]:

@@ -88,7 +88,8 @@ def test_a_whole_artifact_runs_alone(tmp_path: Path, tiny_cohort: Path) -> None:
     assert "not known whether test patients were in the backbone's pretraining" in (artifact / "card.md").read_text()
 
 
-@pytest.mark.parametrize("labels", [pytest.param([], marks=pytest.mark.slow), ["Pneumonia"]])
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [[], ["Pneumonia"]])
 def test_test_patients_of_the_pretraining_are_counted_and_told(
     tmp_path: Path, tiny_cohort: Path, labels: list[str]
 ) -> None:
