@@ -80,13 +80,12 @@ def worker(
     device: Device = None,
     vectors: Vectors = None,
 ) -> None:
-    """Answer the cases that wait, until told to stop."""
-    from services import logs
-    from services import worker as workers
+    """Answer the cases that wait, until told to stop. One that dies is there again within seconds."""
+    from services import keeper, logs
     from services.settings import settings
 
     logs.configure()
-    workers.run(
+    keeper.keep(
         settings(
             data=data,
             registry=registry,

@@ -58,6 +58,7 @@ class Service:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def url(self) -> str:
@@ -70,6 +71,11 @@ class Service:
 
     def kill(self) -> None:
         self.process.kill()
+        self.process.wait()
+
+    def kill_all(self) -> None:
+        """It and its children at once, as where a container dies."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:

@@ -1,9 +1,11 @@
 """The processes of a service, and their killers: SIGKILL after a random while, amid a start, straight after an answer,
 or as soon as a line appears in the log, which is where a commit is done and not yet told."""
 
+import contextlib
 import multiprocessing
 import os
 import random
+import signal
 import socket
 import sys
 import threading
@@ -17,6 +19,7 @@ import httpx
 
 FORKS = multiprocessing.get_context("forkserver")
 READY_SECONDS = 300.0
+WORKER = ["worker"]
 LONGEST_WAIT = 10.0  # for an answer or a line that a killer strikes at
 READY, TAKEN, COMPUTED = b'"event": "worker ready"', b'"event": "inputs taken"', b'"event": "job computed"'
 
@@ -25,8 +28,8 @@ READY, TAKEN, COMPUTED = b'"event": "worker ready"', b'"event": "inputs taken"',
 class Member:
     """One process of the service, again and again: an API on its port, or a worker where there is no port.
 
-    It runs the command that an operator types. Forked from a process that has imported everything it starts in a
-    fraction of the time; `cold` starts take Python from the beginning, as a restart in service does."""
+    `cold` starts are of the command that an operator types, from the beginning. The others are forked from a process
+    that has imported everything, as the keeper of a worker does."""
 
     name: str
     log: Path
@@ -40,12 +43,15 @@ class Member:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, cold: bool) -> None:
-        arguments = ["serve", "--no-worker", "--port", str(self.port)] if self.port else ["worker"]
+        arguments = ["serve", "--no-worker", "--port", str(self.port)] if self.port else WORKER
         how = _exec if cold else _run
         self.process = FORKS.Process(target=how, args=(arguments, self.environment, str(self.log)), daemon=True)
         self.process.start()
 
     def kill(self) -> None:
+        """It and its children at once."""
+        with contextlib.suppress(ProcessLookupError):  # it was killed before it led a group of its own
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
 
@@ -156,10 +162,11 @@ def free_port() -> int:
 
 def preload() -> None:
     """Lets every member be forked from a process that has imported what an API and a worker import."""
-    FORKS.set_forkserver_preload(["services.cli", "services.server", "services.worker"])
+    FORKS.set_forkserver_preload(["services.cli", "services.server", "services.keeper", "services.worker"])
 
 
 def _prepared(environment: dict[str, str], log: str) -> None:
+    os.setsid()
     os.environ.update(environment)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
@@ -168,10 +175,14 @@ def _prepared(environment: dict[str, str], log: str) -> None:
 
 def _run(arguments: list[str], environment: dict[str, str], log: str) -> None:
     _prepared(environment, log)
+    if arguments == WORKER:
+        from services.keeper import work
+
+        return work()
     from services.cli import main
 
     sys.argv = ["clinimm-service", *arguments]
-    main()
+    return main()
 
 
 def _exec(arguments: list[str], environment: dict[str, str], log: str) -> None:

@@ -1,4 +1,4 @@
-"""The worker beside an API: kept alive, quickly there again, and gone with the API however that ends."""
+"""A worker beside an API or apart: kept alive, quickly there again, and gone with its keeper however that ends."""
 
 import json
 import os
@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 from service_processes import Service, running
 
+BESIDE_AN_API, APART = ("serve", "--port", "0"), ("worker",)
+
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_there_again_without_loading_anew(tiny_artifact: Path, tmp_path: Path) -> None:
-    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0") as service:
+@pytest.mark.parametrize("typed", [BESIDE_AN_API, APART], ids=" ".join)
+def test_a_worker_that_is_killed_is_there_again_without_loading_anew(
+    typed: tuple[str, ...], tiny_artifact: Path, tmp_path: Path
+) -> None:
+    command, *options = typed
+    with running(command, tmp_path / "data", tiny_artifact, *options) as service:
         first = ready(service, 1)[0]
         loaded = parent(first)
         assert loaded not in (service.process.pid, os.getpid())
@@ -28,8 +34,12 @@ def test_a_worker_that_is_killed_is_there_again_without_loading_anew(tiny_artifa
 
 
 @pytest.mark.slow
-def test_a_worker_ends_with_an_api_that_is_killed(tiny_artifact: Path, tmp_path: Path) -> None:
-    with running("serve", tmp_path / "data", tiny_artifact, "--port", "0") as service:
+@pytest.mark.parametrize("typed", [BESIDE_AN_API, APART], ids=" ".join)
+def test_a_worker_ends_with_a_keeper_that_is_killed(
+    typed: tuple[str, ...], tiny_artifact: Path, tmp_path: Path
+) -> None:
+    command, *options = typed
+    with running(command, tmp_path / "data", tiny_artifact, *options) as service:
         [worker] = ready(service, 1)
         service.kill()
     await_gone(worker)

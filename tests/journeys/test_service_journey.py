@@ -126,12 +126,12 @@ class Outage:
     def kill_worker_at_work(self) -> None:
         await_line(self.worker.log, '"event": "job computed"')
         time.sleep(self.random.uniform(0, 0.3))
-        self.worker.kill()
+        self.worker.kill_all()
         self.worker = self._worker()
 
     def end(self) -> None:
         for service in (self.api, self.worker):
-            service.kill()
+            service.kill_all()
 
     def _api(self) -> Service:
         api = Service("serve", self.data, self.artifact, "--no-worker", "--port", self.port, **self.environment)

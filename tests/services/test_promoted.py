@@ -8,7 +8,7 @@ from service_processes import running_api
 
 from clinimm.errors import ArtifactError, ConfigError
 from clinimm.registry import Registry, digest_of
-from services.server import _environment
+from services.keeper import environment
 from services.settings import Settings, settings
 
 
@@ -67,7 +67,7 @@ def test_a_registry_that_was_tampered_with_serves_nothing(registry: Registry) ->
 def test_a_worker_gets_the_artifact_that_the_api_began_with(
     registry: Registry, described_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in _environment(Settings(registry=registry.directory)).items():
+    for name, value in environment(Settings(registry=registry.directory)).items():
         monkeypatch.setenv(name, value)
     assert digest_of(settings().model) == digest_of(described_model)
     registry.promote(

@@ -14,7 +14,7 @@ from services.cli import cli
 from services.db import Database
 from services.db.migrate import alembic_config
 from services.jobs.prepare import opened, prepared, ready
-from services.server import REFUSED
+from services.keeper import REFUSED
 
 LATER = "9999"
 
