@@ -1,7 +1,7 @@
 """Are explanations to be trusted, and what do they cost? On the test cases of a synthetic cohort whose truth is known.
 
     python benchmarks/attribution.py [--artifact DIR --cohort DIR] [--cases 45] [--costs 5] [--json FILE]
-                                     [--data DIR --boxed ARTIFACT]
+                                     [--large DIR] [--data DIR --boxed ARTIFACT]
 
 Without an artifact it writes a cohort and trains configs/quickstart.toml on it first. `planted`: cases whose sign lies
 in one input alone; of the mass of the k strongest places, k being as many as the sign takes up, the share that lies in
@@ -9,7 +9,8 @@ the sign. A film's sign is what differs from the same film drawn without it, a n
 `clinimm train` tells of an artifact's explanations and `clinimm promote` judges them by (see
 clinimm/evaluation/faithfulness.py), against 20 random orders, with 95 % intervals by drawing patients. `checks`: what
 each check says of these explanations, and of the same maps dealt out anew among their units: the limits in
-`clinimm.config.explain` are chosen by it. `cost`: beside plain Captum, see attribution_cost.py.
+`clinimm.config.explain` are chosen by it. `cost`: beside plain Captum, see attribution_cost.py; with --large of nets of
+the size that a hospital would run, too.
 
 With --data, a folder of films with lung boxes (columns lung_x0 ...), and an artifact for it: the share of |attribution|
 inside the box of each test film, and the box's own share of the film."""
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from attribution_cost import costs
 from attribution_planted import planted_shares
+from late_labs import trained
 from planted_truth import split, train_one
 
 from clinimm.attribution.committee import explain_committee
@@ -39,6 +41,7 @@ from clinimm.batch import Batch
 from clinimm.data.cohort import read_cohort
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.prepare import prepare_all
+from clinimm.data.synthetic import write_cohort
 from clinimm.evaluation.faithfulness import Number, measure, sample
 from clinimm.guard.gate import admit
 from clinimm.inference import Predictor, care_of
@@ -165,11 +168,27 @@ def run(predictor: Predictor, cohort: Path, asked: argparse.Namespace) -> dict[s
         "planted": planted_shares(predictor, cohort, test),
         "faithful": faithful(predictor, test, asked.cases),
         "checks": check_values(predictor, told),
-        "cost": costs(predictor, whole, repeats=1),
+        "cost": costs(predictor, whole),
     }
+    if asked.large:
+        found["cost, large nets"] = costs_of_large(asked.large)
     if asked.data:
         found["lungs"] = in_boxes(Predictor.load(asked.boxed), asked.data, asked.cases)
     return found
+
+
+def costs_of_large(folder: Path) -> dict[str, Any]:
+    """Of two test cases, by nets of the size that a hospital would run, trained there if they are not yet."""
+    cohort, artifact = folder / "cohort", folder / "run" / "artifact"
+    if not artifact.exists():
+        trained(write_cohort(cohort, n=96, seed=7, rate=0.0).parent, folder / "run", "optim={epochs=4, batch_size=8}")
+    predictor = Predictor.load(artifact)
+    whole = [
+        case
+        for case in split(predictor.config, read_cohort(predictor.config, cohort)).test
+        if len(case.inputs) == len(predictor.modalities)
+    ]
+    return costs(predictor, whole[:2], with_limit=False)
 
 
 def main() -> None:
@@ -178,6 +197,7 @@ def main() -> None:
     parser.add_argument("--cohort", type=Path, help="the synthetic cohort that it was trained on")
     parser.add_argument("--cases", type=int, default=45, help="test cases to explain")
     parser.add_argument("--costs", type=int, default=5, help="complete test cases to time")
+    parser.add_argument("--large", type=Path, help="folder of a large model, trained there once (see late_labs.py)")
     parser.add_argument("--data", type=Path, help="films with lung boxes; needs --boxed")
     parser.add_argument("--boxed", type=Path, help="an artifact trained on --data")
     parser.add_argument("--json", type=Path)

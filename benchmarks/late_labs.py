@@ -48,6 +48,7 @@ REALISTIC = (
     "modality_dropout.spoilt=1",
     "optim={epochs=1, batch_size=8}",
     "evaluation.bootstrap=20",
+    "explain.measured=0",
 )
 SYNTAXES = {"uncompressed": ExplicitVRLittleEndian, "JPEG 2000": JPEG2000Lossless}
 SIDE, DETECTOR_NOISE = 2048, 12.0
@@ -99,8 +100,9 @@ def main() -> None:
         asked.json.write_text(json.dumps({"rounds": asked.rounds, "seconds": figures}, indent=1))
 
 
-def trained(cohort: Path, out: Path) -> Path:
-    config = load(shipped(clinimm.__file__, "configs") / "quickstart.toml", REALISTIC)
+def trained(cohort: Path, out: Path, *settings: str) -> Path:
+    """A model of `REALISTIC` size; `settings` are over its own."""
+    config = load(shipped(clinimm.__file__, "configs") / "quickstart.toml", (*REALISTIC, *settings))
     return train(config, split(config, read_cohort(config, cohort)), out).directory
 
 

@@ -1,4 +1,5 @@
 """The service under load: complete cases at a steady rate, reads over a full database, and ten times what it can take.
+On SQLite and on PostgreSQL, one after the other.
 
     python benchmarks/service_load.py --artifact DIR [--data COHORT] [--cases 60] [--stored 100000] [--overload 600]
         [--json FILE]
@@ -8,9 +9,9 @@
 2. With --stored cases and results in the database (inserted in bulk, each with a result of the model), 50 results a
    second are read for 30 s by clients that do not wait for one another: ms, p50 and p95; and lists of 100.
 3. Cases are posted by 40 clients without a pause for --overload seconds, ten times and more of what one worker answers:
-   what was acknowledged and refused; memory of the API, its worker and their decoders before, a minute in, at its most
-   and at the end; ms until a post is acknowledged, one a second, before it and in the half minute after; and how many
-   jobs then wait."""
+   what was acknowledged and refused; memory of the API, its worker, what keeps it and their decoders before, a minute
+   in, half way and at the end (medians of half a minute), and at its most; ms until a post is acknowledged, one a
+   second, before it and in the half minute after; and how many jobs then wait."""
 
 import argparse
 import contextlib
@@ -30,15 +31,18 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
+from databases import new_database, postgres
 from serving import complete_cases, parts_of, service, synthetic, until
 
 from clinimm.types import Case
 from services.db import Database
+from services.settings import Settings
 from services.tables import Base
 
 BLOCK = 5_000
 READS_A_SECOND, READ_SECONDS = 50, 30
 OVERLOAD_CLIENTS, CALM_POSTS = 40, 30
+SPAN = 30  # seconds that memory is a median of
 
 
 def main() -> None:
@@ -52,15 +56,23 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="clinimm-load-") as folder:
         cases = complete_cases(asked.artifact, asked.data or synthetic(Path(folder) / "cohort"), 20)
-        data = Path(folder) / "service"
-        with service(data, asked.artifact) as client:
-            figures: dict[str, Any] = {"steady": steady(client, cases, asked.cases)}
-            filled = fill(data / "clinimm.db", asked.stored)
-            figures["reads"] = {"stored": asked.stored} | reads(client, filled)
-            figures["overload"] = overload(client, cases, asked.overload)
-    show(figures)
+        figures: dict[str, dict[str, Any]] = {}
+        with postgres(Path(folder) / "pg") as server:
+            for name, url in (("SQLite", ""), ("PostgreSQL", new_database(server, "clinimm"))):
+                figures[name] = under_load(Path(folder) / name, url, asked, cases)
+                show(name, figures[name])
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=2))
+
+
+def under_load(data: Path, database_url: str, asked: argparse.Namespace, cases: Sequence[Case]) -> dict[str, Any]:
+    """All figures on one database; "" is SQLite in `data`."""
+    with service(data, asked.artifact, database_url) as client:
+        found: dict[str, Any] = {"steady": steady(client, cases, asked.cases)}
+        filled = fill(Settings(data=data, database_url=database_url).url, asked.stored)
+        found["reads"] = {"stored": asked.stored} | reads(client, filled)
+        found["overload"] = overload(client, cases, asked.overload)
+    return found
 
 
 def steady(client: httpx.Client, cases: Sequence[Case], count: int) -> dict[str, float]:
@@ -91,9 +103,9 @@ def post(client: httpx.Client, case: Case) -> httpx.Response:
     return client.post("/v1/cases", files=files, headers={"Idempotency-Key": uuid.uuid4().hex})
 
 
-def fill(database: Path, count: int) -> list[str]:
+def fill(url: str, count: int) -> list[str]:
     """Ids of new cases, each with a job done and a result: copies of one that was answered."""
-    connection = Database(f"sqlite:///{database}")
+    connection = Database(url)
     tables = Base.metadata.tables
     with connection.engine.begin() as session:
         result = session.execute(sa.select(tables["results"]).limit(1)).mappings().one()
@@ -102,13 +114,14 @@ def fill(database: Path, count: int) -> list[str]:
             .mappings()
             .one()
         )
+    numbered = {name: value for name, value in case.items() if name != "seq"}  # the database numbers it
     ids = [str(uuid.uuid4()) for _ in range(count)]
     for start in range(0, count, BLOCK):
         some = ids[start : start + BLOCK]
         with connection.engine.begin() as session:
             session.execute(
                 sa.insert(tables["cases"]),
-                [{**case, "seq": None, "id": one, "created_hash": one} for one in some],
+                [{**numbered, "id": one, "created_hash": one} for one in some],
             )
             session.execute(
                 sa.insert(tables["results"]),
@@ -185,11 +198,12 @@ def overload(client: httpx.Client, cases: Sequence[Case], seconds: float) -> dic
         "told_to_come_again": sum(code in (429, 503) for code in codes),
         "other": sum(code not in (202, 429, 503) for code in codes),
         "mb_before": before,
-        "mb_a_minute_in": memory[min(59, len(memory) - 1)],
+        "mb_a_minute_in": statistics.median(memory[60:][:SPAN] or memory),
+        "mb_half_way": statistics.median(memory[len(memory) // 2 :][:SPAN]),
+        "mb_at_the_end": statistics.median(memory[-SPAN:]),
         "mb_most": max(memory),
         "mb_most_of_one": max(largest.values()),
         "processes_then": len(largest),
-        "mb_at_the_end": memory[-1],
         "ack_p95_ms_before": quantile(calm, 0.95),
         "ack_p95_ms_after": quantile(after, 0.95),
         "jobs_left": waiting(client),
@@ -258,9 +272,9 @@ def quantile(values: Sequence[float], share: float) -> float:
     return round(statistics.quantiles(values, n=100, method="inclusive")[round(100 * share) - 1], 3)
 
 
-def show(figures: dict[str, Any]) -> None:
+def show(database: str, figures: dict[str, Any]) -> None:
     for name, told in figures.items():
-        print(f"{name}: " + ", ".join(f"{key} {value:g}" for key, value in told.items()))
+        print(f"{database}, {name}: " + ", ".join(f"{key} {value:g}" for key, value in told.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -80,10 +80,11 @@ def complete_cases(artifact: Path, cohort: Path, count: int) -> list[Case]:
 
 
 @contextmanager
-def service(data: Path, artifact: Path) -> Iterator[httpx.Client]:
+def service(data: Path, artifact: Path, database_url: str = "") -> Iterator[httpx.Client]:
     """A client of a service of its own, ready to answer."""
     command = [sys.executable, "-m", "services.cli", "serve", "--port", "0"]
     options = ["--data", str(data), "--artifact", str(artifact), "--allow-unpromoted"]
+    options += ["--database-url", database_url] if database_url else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
