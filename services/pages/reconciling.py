@@ -61,7 +61,7 @@ def page_give_reconciliation(request: Request, room: Room, fields: Form, case_id
         room.reconcile(request.state.client, f"page-{fields['seal']}", case_id, body, said.if_match)
     except (Refused, Stale, Conflict) as error:
         return _form(request, room, case_id, said, refused=error)
-    return Response(status_code=303, headers=rendering.SAFE | {"Location": f"/cases/{case_id}"})
+    return rendering.see_other(f"/cases/{case_id}")
 
 
 def _about(case_id: str, version: int) -> str:

@@ -57,6 +57,11 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
     return response
 
 
+def see_other(path: str) -> Response:
+    """Leads on from a form to a page of ours."""
+    return Response(status_code=303, headers=SAFE | {"Location": path})
+
+
 def keep(request: Request, response: Response, cookie: str) -> None:
     """Gives the browser its session; no script reads it, no other site's form brings it."""
     secure = request.url.scheme == "https"

@@ -56,8 +56,7 @@ def page_give_review(request: Request, room: Room, fields: Form, case_id: CaseId
     sessions: Sessions = request.app.state.sessions
     body = two_steps.confirmed(sessions, request.state.session, f"{case_id}-{version}", fields)
     room.give(viewer(request.state), f"page-{fields['seal']}", case_id, version, body)
-    there = f"/cases/{case_id}/results/{version}/review"
-    return Response(status_code=303, headers=rendering.SAFE | {"Location": there})
+    return rendering.see_other(f"/cases/{case_id}/results/{version}/review")
 
 
 def _form(

@@ -43,7 +43,7 @@ def page_sign_in(request: Request, fields: Annotated[Mapping[str, str], Depends(
         return _asked(request, fields.get("next", "/"), status=401)
     admit(request, session, client)
     _record(request, client.name, "session.opened", session.id)
-    response = _seen_other(_own(fields.get("next", "/")))
+    response = rendering.see_other(_own(fields.get("next", "/")))
     rendering.keep(request, response, sessions.cookie(session))
     return response
 
@@ -52,7 +52,7 @@ def page_sign_in(request: Request, fields: Annotated[Mapping[str, str], Depends(
 def page_sign_out(request: Request, fields: Form) -> Response:
     """Takes the session from the browser."""
     _record(request, request.state.client, "session.closed", request.state.session.id)
-    response = _seen_other("/login")
+    response = rendering.see_other("/login")
     response.delete_cookie(COOKIE)
     return response
 
@@ -60,7 +60,7 @@ def page_sign_out(request: Request, fields: Form) -> Response:
 @router.get("/")
 def page_home(request: Request) -> Response:
     """To where this client's work begins."""
-    return _seen_other("/models" if request.state.role is Role.RESEARCHER else "/worklist")
+    return rendering.see_other("/models" if request.state.role is Role.RESEARCHER else "/worklist")
 
 
 @open_router.get("/static/{name:path}")
@@ -81,10 +81,6 @@ def _asked(request: Request, after: str, *, status: int = 200) -> Response:
 def _own(path: str) -> str:
     """A path of ours to go on to; never another site's."""
     return path if OWN_PATH.fullmatch(path) else "/"
-
-
-def _seen_other(path: str) -> Response:
-    return Response(status_code=303, headers=rendering.SAFE | {"Location": path})
 
 
 def _record(request: Request, client: str, action: str, session_id: str) -> None:

@@ -51,7 +51,7 @@ def page_draw_sample(
         request.state.code = "bad_parameters"
         return _asked(request, room, cases, filters, sent, faults | more, status=422)
     sample_id = room.new(request.state.client, asked, filters)
-    return Response(status_code=303, headers=rendering.SAFE | {"Location": f"/samples/{sample_id}"})
+    return rendering.see_other(f"/samples/{sample_id}")
 
 
 @router.get("/{sample_id}")

@@ -22,7 +22,7 @@ def told_as_page(request: Request, error: ServiceError) -> Response:
     """A refusal: to whoever is not signed in and only looks, the way there and back."""
     if isinstance(error, Unauthorized) and request.method == "GET":
         where = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return Response(status_code=303, headers=rendering.SAFE | {"Location": f"/login?next={quote(where)}"})
+        return rendering.see_other(f"/login?next={quote(where)}")
     return rendering.problem(request, error)
 
 
