@@ -12,7 +12,6 @@ from services.errors import Conflict, Refused, ServiceError, Stale
 from services.http.ids import CaseId
 from services.pages import reconcile_form, rendering, two_steps
 from services.pages.reconcile_form import Said
-from services.pages.session import Sessions
 from services.pages.signed_in import Form
 
 router = APIRouter(prefix="/cases/{case_id}/reconcile", include_in_schema=False)
@@ -36,8 +35,7 @@ def page_draft_reconciliation(request: Request, room: Room, fields: Form, case_i
         draft = room.draft(request.state.client, case_id, said.document, said.if_match)
     except (Refused, Stale, Conflict) as error:
         return _form(request, room, case_id, said, refused=error)
-    sessions: Sessions = request.app.state.sessions
-    sealed = two_steps.sealed(sessions, request.state.session, _about(case_id, said.seen), said.document)
+    sealed = {"seen": str(said.seen)} | two_steps.sealed(request, _about(case_id, said.seen), said.document)
     return rendering.page(
         request,
         "reconcile_confirm.html",
@@ -53,9 +51,8 @@ def page_draft_reconciliation(request: Request, room: Room, fields: Form, case_i
 @router.post("/confirm")
 def page_give_reconciliation(request: Request, room: Room, fields: Form, case_id: CaseId) -> Response:
     """The second step: does what the first one showed, once however often it is sent, and goes to the case."""
-    sessions: Sessions = request.app.state.sessions
     seen = reconcile_form.seen(fields)
-    body = two_steps.confirmed(sessions, request.state.session, _about(case_id, seen), fields)
+    body = two_steps.confirmed(request, _about(case_id, seen), fields)
     said = reconcile_form.of_document(body, seen)
     try:
         room.reconcile(request.state.client, f"page-{fields['seal']}", case_id, body, said.if_match)

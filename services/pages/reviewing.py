@@ -10,7 +10,6 @@ from services.auth import viewer
 from services.errors import Refused
 from services.http.ids import CaseId, ResultVersion
 from services.pages import rendering, review_form, two_steps
-from services.pages.session import Sessions
 from services.pages.signed_in import Form
 from services.results.routes import results
 from services.results.service import Results
@@ -43,8 +42,7 @@ def page_draft_review(
         request.state.code = error.code
         return _form(request, answered, room, case_id, version, values=fields, refused=error)
     request.state.seen = result.id
-    sessions: Sessions = request.app.state.sessions
-    sealed = two_steps.sealed(sessions, request.state.session, result.id, body)
+    sealed = two_steps.sealed(request, result.id, body)
     return rendering.page(
         request, "review_confirm.html", result=result, said=said, fields=fields, words=review_form, sealed=sealed
     )
@@ -53,8 +51,7 @@ def page_draft_review(
 @router.post("/confirm")
 def page_give_review(request: Request, room: Room, fields: Form, case_id: CaseId, version: ResultVersion) -> Response:
     """The second step: gives the review that the first one showed, once however often it is sent."""
-    sessions: Sessions = request.app.state.sessions
-    body = two_steps.confirmed(sessions, request.state.session, f"{case_id}-{version}", fields)
+    body = two_steps.confirmed(request, f"{case_id}-{version}", fields)
     room.give(viewer(request.state), f"page-{fields['seal']}", case_id, version, body)
     return rendering.see_other(f"/cases/{case_id}/results/{version}/review")
 

@@ -4,21 +4,25 @@ import base64
 import binascii
 from collections.abc import Mapping
 
+from fastapi import Request
+
 from services.errors import Forbidden
-from services.pages.session import Session, Sessions
+from services.pages.session import Sessions
 
 
-def sealed(sessions: Sessions, session: Session, about: str, body: bytes) -> dict[str, str]:
+def sealed(request: Request, about: str, body: bytes) -> dict[str, str]:
     """The fields that carry a document, and what it is `about`, from the step that shows it to the one that acts."""
+    sessions: Sessions = request.app.state.sessions
     draft = base64.urlsafe_b64encode(body).decode()
-    return {"draft": draft, "seal": sessions.seal(session, f"{about}\n{draft}")}
+    return {"draft": draft, "seal": sessions.seal(request.state.session, f"{about}\n{draft}")}
 
 
-def confirmed(sessions: Sessions, session: Session, about: str, fields: Mapping[str, str]) -> bytes:
+def confirmed(request: Request, about: str, fields: Mapping[str, str]) -> bytes:
     """The document as it was shown. Raises Forbidden for any other, and for one that another session was shown."""
+    sessions: Sessions = request.app.state.sessions
     draft, seal = fields.get("draft", ""), fields.get("seal", "")
     try:
-        if sessions.is_seal(session, f"{about}\n{draft}", seal):
+        if sessions.is_seal(request.state.session, f"{about}\n{draft}", seal):
             return base64.b64decode(draft, altchars=b"-_", validate=True)
     except binascii.Error:
         pass
