@@ -1,4 +1,4 @@
-"""What tests of pages share: a service that has cases, and what a browser says of a page."""
+"""What tests of pages share: a service that has cases, and what a browser does and says on a page."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,3 +44,27 @@ def grave_faults(page: Page) -> list[str]:
     """What axe-core finds serious or critical on the page as it is shown now."""
     found = Axe().run(page).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in GRAVE]
+
+
+def grave_by_day_and_night(page: Page) -> list[str]:
+    """The same in both color schemes; dark is left on."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found += grave_faults(page)
+    return found
+
+
+def sign_in(page: Page, url: str, token: str) -> None:
+    page.goto(f"{url}/login")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "/login" not in url)
+
+
+def tab_to(page: Page, selector: str) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"Tab does not lead to {selector}")

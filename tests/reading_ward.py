@@ -1,5 +1,8 @@
-"""Readers and what they read: an API with clients of each role, and answers as a worker stores them."""
+"""Readers and what they read: an API with clients of each role, answers as a worker stores them, and forms in two steps
+as a browser without scripts sends them."""
 
+import html
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from services.results import service as results
 from services.settings import Settings
 
 RECORD, PAGE = "a" * 64, "b" * 64
+INPUT = re.compile(r'<input type="(hidden|checkbox)" name="([\w-]+)" value="([^"]*)"( checked)?>')
 ROLES = {"ann": Role.CLINICIAN, "ben": Role.CLINICIAN, "audit": Role.AUDITOR, "feed": Role.SYSTEM}
 
 
@@ -35,11 +39,20 @@ class Ward:
         headers = {"Authorization": f"Bearer {self.tokens[who]}"} | given.pop("headers", {})
         return httpx.request(method, self.url + path, headers=headers, timeout=30, **given)
 
-    def answered(self, *, patient: str = "p-1", report: bool = True, **facts: Any) -> str:
-        """The id of a case whose first result, and report, are there."""
+    def signed_in(self, who: str) -> httpx.Client:
+        client = httpx.Client(base_url=self.url, timeout=30)
+        assert client.post("/login", data={"token": self.tokens[who]}).status_code == 303
+        return client
+
+    def sent(self, content: dict[str, Any], *films: bytes) -> httpx.Response:
+        """What the sender of a new case is told."""
         headers = {"Authorization": f"Bearer {self.tokens['feed']}"}
         with httpx.Client(base_url=self.url, headers=headers, timeout=30) as client:
-            shown = post(client, case(uuid.uuid4().hex, patient={"id": patient})).json()
+            return post(client, content, [("image", film) for film in films])
+
+    def answered(self, *, patient: str = "p-1", report: bool = True, **facts: Any) -> str:
+        """The id of a case whose first result, and report, are there."""
+        shown = self.sent(case(uuid.uuid4().hex, patient={"id": patient})).json()
         self.answer(shown["id"], report=report, **facts)
         return str(shown["id"])
 
@@ -70,3 +83,21 @@ def reading_ward(database_url: str, model: Path, folder: Path) -> Iterator[Ward]
     with running_api(settings.model_copy(update={"tokens_file": folder / "tokens"})) as api:
         yield Ward(str(api.base_url), database, tokens)
     database.close()
+
+
+def fields(page: httpx.Response, action: str) -> dict[str, str]:
+    """What the form that posts there would send without being touched."""
+    [form] = re.findall(rf'<form method="post" action="{action}".*?</form>', page.text, re.DOTALL)
+    return {name: html.unescape(value) for kind, name, value, on in INPUT.findall(form) if kind == "hidden" or on}
+
+
+def drafted(client: httpx.Client, at: str, **said: str) -> httpx.Response:
+    """The first step of the form there."""
+    shown = client.get(at)
+    assert shown.status_code == 200, shown.text
+    return client.post(at, data=fields(shown, at) | said)
+
+
+def confirmed(client: httpx.Client, at: str, step: httpx.Response, **changes: str) -> httpx.Response:
+    """The second step, as the first one drew it."""
+    return client.post(f"{at}/confirm", data=fields(step, f"{at}/confirm") | changes)

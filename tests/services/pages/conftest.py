@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from page_browser import Stock, sent
+from page_browser import Stock, sent, sign_in
 from playwright.sync_api import Browser, Page, sync_playwright
+from reading_ward import Ward, reading_ward
 from service_processes import await_report, await_result, running
 from service_requests import case, cohort_film
 
@@ -51,6 +52,13 @@ def _posted(client: httpx.Client, cohort: Path) -> dict[str, str]:
     return found
 
 
+@pytest.fixture
+def ward(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Iterator[Ward]:
+    (tmp_path / "clinimm.db").write_bytes(migrated_sqlite.read_bytes())
+    with reading_ward(f"sqlite:///{tmp_path / 'clinimm.db'}", described_model, tmp_path) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Closed with its module: while it is open, an event loop runs in this thread, and other rooms want none."""
@@ -76,11 +84,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def signed_in(page: Page, stock: Stock) -> Callable[[Role], Page]:
-    def sign_in(role: Role) -> Page:
-        page.goto(f"{stock.url}/login")
-        page.get_by_label("Token").fill(stock.tokens[role])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "/login" not in url)
+    def as_role(role: Role) -> Page:
+        sign_in(page, stock.url, stock.tokens[role])
         return page
 
-    return sign_in
+    return as_role

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from page_browser import Stock, grave_faults
+from page_browser import Stock, grave_by_day_and_night
 from playwright.sync_api import Page
 
 from clinimm.report.contents import contents
@@ -57,9 +57,7 @@ def test_a_late_panel_is_what_came_and_its_bytes_are_the_cause(stock: Stock, sig
         assert f"{change['delta']:+.3f}".replace("-", "\N{MINUS SIGN}") in told
         assert ("turned" in told) == change["crossed"]
     assert page.locator(".stages summary").first.inner_text().startswith("input bytes")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert grave_faults(page) == []
+    assert grave_by_day_and_night(page) == []
     page.set_viewport_size({"width": 640, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

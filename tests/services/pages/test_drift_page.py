@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from page_browser import Stock, grave_faults
+from page_browser import Stock, grave_by_day_and_night, grave_faults
 from playwright.sync_api import Page
 
 from services.auth import Role
@@ -25,8 +25,6 @@ def test_each_chart_has_its_numbers_in_a_table(stock: Stock, signed_in: Callable
     charts = page.locator(".chart-part")
     assert charts.count() >= 6
     assert page.locator(".chart-part table").count() == charts.count()
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert grave_faults(page) == []
+    assert grave_by_day_and_night(page) == []
     page.goto(f"{stock.url}/drift?first=x")
     page.get_by_text("Give a whole number from").wait_for()

@@ -2,43 +2,24 @@
 
 import html
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
-from reading_ward import Ward, reading_ward
-from service_requests import case, film, post
+from reading_ward import INPUT, Ward, confirmed, drafted, fields
+from service_requests import case, film
 
 from services.tables import EventRow
 
-INPUT = re.compile(r'<input type="(hidden|checkbox)" name="([\w-]+)" value="([^"]*)"( checked)?>')
 NASTY = "<script>alert(1)</script>\u202etxt.exe \"'{{7*7}} &amp;"
 WHY = "Maiden name on the old film; birth dates agree."
 SAME = {"decision": "same_patient", "reason": WHY}
 FIELDS = ("decision", "excluded", "settled")
 
 
-@pytest.fixture
-def ward(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Iterator[Ward]:
-    (tmp_path / "clinimm.db").write_bytes(migrated_sqlite.read_bytes())
-    with reading_ward(f"sqlite:///{tmp_path / 'clinimm.db'}", described_model, tmp_path) as made:
-        yield made
-
-
-def signed_in(ward: Ward, who: str) -> httpx.Client:
-    client = httpx.Client(base_url=ward.url, timeout=30)
-    assert client.post("/login", data={"token": ward.tokens[who]}).status_code == 303
-    return client
-
-
 def held(ward: Ward, name: str = "Canary-Request", **changes: object) -> str:
     """The page of a case of p-1 whose film is of p-2."""
-    headers = {"Authorization": f"Bearer {ward.tokens['feed']}"}
-    with httpx.Client(base_url=ward.url, headers=headers, timeout=30) as client:
-        content = case(patient={"id": "p-1", "name": name}, **changes)
-        answer = post(client, content, [("image", film(3, patient="p-2"))])
+    answer = ward.sent(case(patient={"id": "p-1", "name": name}, **changes), film(3, patient="p-2"))
     assert answer.status_code == 409
     return answer.headers["location"].removeprefix("/v1") + "/reconcile"
 
@@ -49,26 +30,9 @@ def grow(ward: Ward, at: str) -> None:
     assert ward.ask("feed", "POST", f"/v1{at[:-10]}/inputs", json=inputs, headers=headers).status_code == 409
 
 
-def fields(page: httpx.Response, action: str, *, checked: bool = False) -> dict[str, str]:
-    """What the form that posts there would send without being touched; every box too, if they are `checked`."""
-    [form] = re.findall(rf'<form method="post" action="{action}".*?</form>', page.text, re.DOTALL)
-    found = INPUT.findall(form)
-    return {name: html.unescape(value) for kind, name, value, on in found if kind == "hidden" or on or checked}
-
-
 def box(page: httpx.Response, part: str) -> dict[str, str]:
     boxes = {name: value for kind, name, value, _ in INPUT.findall(page.text) if kind == "checkbox"}
     return {name: value for name, value in boxes.items() if part in value.split()}
-
-
-def drafted(client: httpx.Client, at: str, **said: str) -> httpx.Response:
-    shown = client.get(at)
-    assert shown.status_code == 200, shown.text
-    return client.post(at, data=fields(shown, at) | said)
-
-
-def confirmed(client: httpx.Client, at: str, step: httpx.Response, **changes: str) -> httpx.Response:
-    return client.post(f"{at}/confirm", data=fields(step, f"{at}/confirm") | changes)
 
 
 def events(ward: Ward, at: str) -> list[EventRow]:
@@ -84,7 +48,7 @@ def state(ward: Ward, at: str) -> str:
 
 def test_both_values_stand_side_by_side_and_that_they_were_shown_is_an_event(ward: Ward) -> None:
     at = held(ward)
-    shown = signed_in(ward, "ann").get(at)
+    shown = ward.signed_in("ann").get(at)
     row = re.search(r'<th scope="row">Patient id</th>.*?</tr>', shown.text, re.DOTALL)
     assert row is not None
     assert re.findall(r'class="value">([^<]*)</bdi><br><small>said by ([^<]*)<', row[0]) == [
@@ -101,21 +65,21 @@ def test_both_values_stand_side_by_side_and_that_they_were_shown_is_an_event(war
 def test_who_may_not_is_told_why_and_shown_no_value(ward: Ward) -> None:
     at = held(ward)
     for who in ("audit", "feed"):
-        refused = signed_in(ward, who).get(at)
+        refused = ward.signed_in(who).get(at)
         assert (refused.status_code, "It is for: clinician." in refused.text) == (403, True)
         assert f"The role of {who} is" in refused.text
         assert "Canary" not in refused.text
         assert "p-2" not in refused.text
-        assert signed_in(ward, who).post(at, data={"decision": "same_patient"}).status_code == 403
-        assert signed_in(ward, who).post(f"{at}/confirm", data={"draft": "x"}).status_code == 403
+        assert ward.signed_in(who).post(at, data={"decision": "same_patient"}).status_code == 403
+        assert ward.signed_in(who).post(f"{at}/confirm", data={"draft": "x"}).status_code == 403
     assert httpx.get(ward.url + at).headers["location"].startswith("/login")
-    assert signed_in(ward, "ann").get("/cases/00000000-0000-0000-0000-000000000000/reconcile").status_code == 404
+    assert ward.signed_in("ann").get("/cases/00000000-0000-0000-0000-000000000000/reconcile").status_code == 404
     assert state(ward, at) == "held"
 
 
 def test_held_case_and_its_row_lead_there_who_may(ward: Ward) -> None:
     at = held(ward)
-    ann, audit = signed_in(ward, "ann"), signed_in(ward, "audit")
+    ann, audit = ward.signed_in("ann"), ward.signed_in("audit")
     for page in (at[:-10], "/worklist"):
         assert f'href="{at}"' in ann.get(page).text
         assert f'href="{at}"' not in audit.get(page).text
@@ -125,7 +89,7 @@ def test_held_case_and_its_row_lead_there_who_may(ward: Ward) -> None:
 
 
 def test_what_was_shown_is_done_once_however_often_it_is_sent(ward: Ward) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     step = drafted(client, at, **SAME)
     assert "Nothing is done yet" in step.text
     assert html.escape(WHY) in step.text
@@ -141,7 +105,7 @@ def test_what_was_shown_is_done_once_however_often_it_is_sent(ward: Ward) -> Non
 
 def test_act_is_the_api_s_own(ward: Ward) -> None:
     here, there = held(ward), held(ward, reference="order-2")
-    client = signed_in(ward, "ann")
+    client = ward.signed_in("ann")
     assert confirmed(client, here, drafted(client, here, **SAME)).status_code == 303
     headers = {"Idempotency-Key": "k", "If-Match": '"1"'}
     assert ward.ask("ann", "POST", f"/v1{there[:-10]}/reconciliations", json=SAME, headers=headers).status_code == 202
@@ -151,7 +115,7 @@ def test_act_is_the_api_s_own(ward: Ward) -> None:
 
 
 def test_parts_of_another_patient_are_left_out(ward: Ward) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     step = drafted(client, at, decision="exclude", reason=WHY, **box(client.get(at), "images/0"))
     assert "released and answered, without the parts" in step.text
     assert confirmed(client, at, step).status_code == 303
@@ -160,7 +124,7 @@ def test_parts_of_another_patient_are_left_out(ward: Ward) -> None:
 
 
 def test_who_leaves_out_too_little_is_told_before_that_the_case_stays_held(ward: Ward) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     step = drafted(client, at, decision="exclude", reason=WHY, **box(client.get(at), "notes/0"))
     assert "the case stays held" in step.text
     assert confirmed(client, at, step).status_code == 303
@@ -172,7 +136,7 @@ def test_who_leaves_out_too_little_is_told_before_that_the_case_stays_held(ward:
 
 @pytest.mark.parametrize("when", ["before the draft", "before it is confirmed"])
 def test_change_meanwhile_stops_the_decision_and_loses_nothing_that_was_typed(ward: Ward, when: str) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     shown = client.get(at)
     said = fields(shown, at) | {"decision": "exclude", "reason": NASTY, **box(shown, "images/0")}
     if when == "before the draft":
@@ -200,7 +164,7 @@ def test_change_meanwhile_stops_the_decision_and_loses_nothing_that_was_typed(wa
 
 
 def test_who_comes_second_is_told_what_was_decided(ward: Ward) -> None:
-    at, ann, ben = held(ward), signed_in(ward, "ann"), signed_in(ward, "ben")
+    at, ann, ben = held(ward), ward.signed_in("ann"), ward.signed_in("ben")
     late, other = drafted(ben, at, decision="same_patient", reason="Looked at the bands."), drafted(ann, at, **SAME)
     assert confirmed(ann, at, other).status_code == 303
     refused = confirmed(ben, at, late)
@@ -214,7 +178,7 @@ def test_who_comes_second_is_told_what_was_decided(ward: Ward) -> None:
 
 
 def test_every_fault_is_told_at_its_field(ward: Ward) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     refused = drafted(client, at, reason=" \r\n ")
     assert refused.status_code == 422
     for field in ("decision", "reason"):
@@ -231,7 +195,7 @@ def test_every_fault_is_told_at_its_field(ward: Ward) -> None:
 
 
 def test_other_content_or_another_version_than_was_shown_is_refused(ward: Ward) -> None:
-    at, ann, ben = held(ward), signed_in(ward, "ann"), signed_in(ward, "ben")
+    at, ann, ben = held(ward), ward.signed_in("ann"), ward.signed_in("ben")
     step, other = drafted(ann, at, **SAME), drafted(ann, at, decision="same_patient", reason="Other")
     for changes in (
         {"draft": fields(other, f"{at}/confirm")["draft"]},
@@ -247,7 +211,7 @@ def test_other_content_or_another_version_than_was_shown_is_refused(ward: Ward) 
 
 
 def test_change_leads_back_to_the_form_with_what_was_chosen(ward: Ward) -> None:
-    at, client = held(ward), signed_in(ward, "ann")
+    at, client = held(ward), ward.signed_in("ann")
     step = drafted(client, at, decision="exclude", reason=NASTY, **box(client.get(at), "images/0"))
     back = client.post(at, data=fields(step, at))
     assert back.status_code == 200
@@ -256,7 +220,7 @@ def test_change_leads_back_to_the_form_with_what_was_chosen(ward: Ward) -> None:
 
 
 def test_nothing_that_was_sent_or_written_is_markup_or_hides_itself(ward: Ward) -> None:
-    at, client = held(ward, name=NASTY), signed_in(ward, "ann")
+    at, client = held(ward, name=NASTY), ward.signed_in("ann")
     step = drafted(client, at, decision="same_patient", reason=NASTY)
     for page in (client.get(at), step):
         assert "<script>alert" not in page.text

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_browser import Stock, grave_faults, sent
+from page_browser import Stock, grave_faults, sent, sign_in
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 from pydicom import dcmread
@@ -159,9 +159,7 @@ def test_report_has_no_grave_fault_by_day_and_by_night(stock: Stock, signed_in: 
 def test_report_reads_without_a_script(stock: Stock, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{stock.url}/login")
-    page.get_by_label("Token").fill(stock.tokens[Role.AUDITOR])
-    page.get_by_role("button", name="Sign in").click()
+    sign_in(page, stock.url, stock.tokens[Role.AUDITOR])
     page.goto(f"{stock.url}/cases/{stock.cases['whole']}/results/1")
     assert page.locator(".report > section").count() == 17
     assert page.locator("svg.scan").first.is_visible()

@@ -2,19 +2,15 @@
 
 import html
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import sqlalchemy as sa
-from reading_ward import RECORD, Ward, reading_ward
+from reading_ward import RECORD, Ward, confirmed, drafted, fields
 from service_answers import record
 
 from services.tables import EventRow, ReportRow, ReviewRow
 
-INPUT = re.compile(r'<input type="hidden" name="([\w-]+)" value="([^"]*)">')
 NASTY = "<script>alert(1)</script><b onclick=x>\u202etxt.exe\x07 \"'}{{7*7}} &amp;"
 TARGETS: list[dict[str, Any]] = [
     record("x")["targets"][0],
@@ -30,33 +26,8 @@ CHOSEN = {
 }
 
 
-@pytest.fixture
-def ward(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Iterator[Ward]:
-    (tmp_path / "clinimm.db").write_bytes(migrated_sqlite.read_bytes())
-    with reading_ward(f"sqlite:///{tmp_path / 'clinimm.db'}", described_model, tmp_path) as made:
-        yield made
-
-
-def signed_in(ward: Ward, who: str) -> httpx.Client:
-    client = httpx.Client(base_url=ward.url, timeout=30)
-    assert client.post("/login", data={"token": ward.tokens[who]}).status_code == 303
-    return client
-
-
-def hidden(page: httpx.Response, after: str = "") -> dict[str, str]:
-    """The hidden fields of the first form after this text."""
-    [form] = re.findall(r"<form.*?</form>", page.text.partition(after)[2], re.DOTALL)[:1]
-    return {name: html.unescape(value) for name, value in INPUT.findall(form)}
-
-
-def drafted(client: httpx.Client, at: str, **changes: str) -> httpx.Response:
-    shown = client.get(at)
-    assert shown.status_code == 200, shown.text
-    return client.post(at, data=hidden(shown, "Your review") | CHOSEN | changes)
-
-
-def confirmed(client: httpx.Client, at: str, step: httpx.Response, **changes: str) -> httpx.Response:
-    return client.post(f"{at}/confirm", data=hidden(step, "</blockquote>") | changes)
+def reviewed(client: httpx.Client, at: str, **changes: str) -> httpx.Response:
+    return drafted(client, at, **(CHOSEN | changes))
 
 
 def reviews(ward: Ward) -> list[ReviewRow]:
@@ -69,8 +40,8 @@ def page_of(ward: Ward, version: int = 1) -> str:
 
 
 def test_what_is_shown_is_what_is_signed_once_however_often_it_is_sent(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    step = drafted(client, at)
+    at, client = page_of(ward), ward.signed_in("ann")
+    step = reviewed(client, at)
     assert step.status_code == 200
     assert RECORD in step.text
     assert "Nothing is kept yet" in step.text
@@ -88,8 +59,8 @@ def test_what_is_shown_is_what_is_signed_once_however_often_it_is_sent(ward: War
 
 
 def test_events_tell_who_looked_drafted_and_signed(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "audit")
-    confirmed(client, at, drafted(client, at))
+    at, client = page_of(ward), ward.signed_in("audit")
+    confirmed(client, at, reviewed(client, at))
     with ward.database.read() as session:
         told = session.scalars(sa.select(EventRow).where(EventRow.actor == "audit").order_by(EventRow.seq)).all()
     case_id = at.split("/")[2]
@@ -103,19 +74,19 @@ def test_events_tell_who_looked_drafted_and_signed(ward: Ward) -> None:
 
 
 def test_report_that_changed_between_the_steps_cannot_be_signed(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    step = drafted(client, at)
+    at, client = page_of(ward), ward.signed_in("ann")
+    step = reviewed(client, at)
     with ward.database.write() as session:
         session.execute(sa.update(ReportRow).values(record_sha256="c" * 64))
     refused = confirmed(client, at, step)
     assert (refused.status_code, "record_changed" in refused.text) == (409, True)
-    assert drafted(client, at, record=RECORD).status_code == 409
+    assert reviewed(client, at, record=RECORD).status_code == 409
     assert reviews(ward) == []
 
 
 def test_answer_that_was_superseded_between_the_steps_cannot_be_signed(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    step = drafted(client, at)
+    at, client = page_of(ward), ward.signed_in("ann")
+    step = reviewed(client, at)
     ward.answer(at.split("/")[2], artifact="e" * 64)
     refused = confirmed(client, at, step)
     assert (refused.status_code, "result_superseded" in refused.text) == (409, True)
@@ -126,45 +97,45 @@ def test_answer_that_was_superseded_between_the_steps_cannot_be_signed(ward: War
 
 
 def test_other_content_than_was_shown_is_refused(ward: Ward) -> None:
-    at, ann, ben = page_of(ward), signed_in(ward, "ann"), signed_in(ward, "ben")
-    step, other = drafted(ann, at), drafted(ann, at, verdict="rejected", reason="rotated")
-    swapped = hidden(other, "</blockquote>")["draft"]
+    at, ann, ben = page_of(ward), ward.signed_in("ann"), ward.signed_in("ben")
+    step, other = reviewed(ann, at), reviewed(ann, at, verdict="rejected", reason="rotated")
+    swapped = fields(other, f"{at}/confirm")["draft"]
     assert confirmed(ann, at, step, draft=swapped).status_code == 403
     assert confirmed(ann, at, step, draft="no base64").status_code == 403
     assert confirmed(ann, at, step, seal="").status_code == 403
-    assert confirmed(ann, page_of(ward), step).status_code == 403
-    word = hidden(ben.get(at), "Your review")["word"]
+    assert ann.post(f"{page_of(ward)}/confirm", data=fields(step, f"{at}/confirm")).status_code == 403
+    word = fields(ben.get(at), at)["word"]
     assert confirmed(ben, at, step, word=word).status_code == 403
     assert reviews(ward) == []
 
 
 def test_every_fault_is_told_at_its_field_and_what_was_chosen_is_kept(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    refused = drafted(client, at, **{"f0-verdict": "", "f1-answer": "false", "f1-reason": ""})
+    at, client = page_of(ward), ward.signed_in("ann")
+    refused = reviewed(client, at, **{"f0-verdict": "", "f1-answer": "false", "f1-reason": ""})
     assert refused.status_code == 422
     for field in ("f0-verdict", "f1-reason"):
         assert f'href="#{field}"' in refused.text
         assert f'id="{field}-fault"' in refused.text
     assert html.escape("{{7*7}}") in refused.text
-    unchanged = drafted(client, at, **{"f1-answer": "false"})
+    unchanged = reviewed(client, at, **{"f1-answer": "false"})
     assert 'id="f1-answer-fault"' in unchanged.text
-    wordless = drafted(client, at, **{"f1-text": " \r\n "})
+    wordless = reviewed(client, at, **{"f1-text": " \r\n "})
     assert 'id="f1-text-fault"' in wordless.text
-    assert 'id="reason-fault"' in drafted(client, at, verdict="rejected").text
+    assert 'id="reason-fault"' in reviewed(client, at, verdict="rejected").text
 
 
 def test_change_leads_back_to_the_form_with_what_was_chosen(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    step = drafted(client, at)
-    back = client.post(at, data=hidden(step, f'action="{at}/confirm"'))
+    at, client = page_of(ward), ward.signed_in("ann")
+    step = reviewed(client, at)
+    back = client.post(at, data=fields(step, at))
     assert back.status_code == 200
     assert re.search(r'value="modify"[^>]* checked', back.text)
     assert "&lt;script&gt;" in back.text
 
 
 def test_nothing_that_was_written_is_markup_or_hides_itself(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    step = drafted(client, at, reason=NASTY)
+    at, client = page_of(ward), ward.signed_in("ann")
+    step = reviewed(client, at, reason=NASTY)
     confirmed(client, at, step)
     for page in (step, client.get(at)):
         assert "<script>alert" not in page.text
@@ -177,22 +148,22 @@ def test_nothing_that_was_written_is_markup_or_hides_itself(ward: Ward) -> None:
 
 
 def test_second_reader_sees_that_and_not_what_the_first_one_said(ward: Ward) -> None:
-    at, ann, ben = page_of(ward), signed_in(ward, "ann"), signed_in(ward, "ben")
-    confirmed(ann, at, drafted(ann, at, reason="Canary"))
-    for page in (ben.get(at), drafted(ben, at), drafted(ben, at, **{"f0-verdict": ""})):
+    at, ann, ben = page_of(ward), ward.signed_in("ann"), ward.signed_in("ben")
+    confirmed(ann, at, reviewed(ann, at, reason="Canary"))
+    for page in (ben.get(at), reviewed(ben, at), reviewed(ben, at, **{"f0-verdict": ""})):
         assert "Canary" not in page.text
         assert "by ann" not in page.text
     assert "1 review was given by others" in ben.get(at).text
-    confirmed(ben, at, drafted(ben, at, verdict="rejected", reason="rotated"))
+    confirmed(ben, at, reviewed(ben, at, verdict="rejected", reason="rotated"))
     assert "Canary" in ben.get(at).text
 
 
 def test_late_answer_that_decides_otherwise_asks_for_another_review(ward: Ward) -> None:
-    at, client = page_of(ward), signed_in(ward, "ann")
-    confirmed(client, at, drafted(client, at, reason="Canary"))
+    at, client = page_of(ward), ward.signed_in("ann")
+    confirmed(client, at, reviewed(client, at, reason="Canary"))
     case_id = at.split("/")[2]
     ward.answer(case_id, crosses_signed=True, artifact="e" * 64, targets=[TARGETS[0] | {"decision": False}])
-    later = signed_in(ward, "ben").get(at.replace("/1/", "/2/"))
+    later = ward.signed_in("ben").get(at.replace("/1/", "/2/"))
     assert "it needs another review" in later.text
     assert "Canary" in later.text
     assert ward.reviews("ben", case_id)["state"] == "needs_re-review"
@@ -200,13 +171,13 @@ def test_late_answer_that_decides_otherwise_asks_for_another_review(ward: Ward) 
 
 def test_without_a_report_nothing_can_be_signed_on_the_page(ward: Ward) -> None:
     at = f"/cases/{ward.answered(report=False)}/results/1/review"
-    shown = signed_in(ward, "ann").get(at)
+    shown = ward.signed_in("ann").get(at)
     assert "still being made" in shown.text
     assert "See what will be signed" not in shown.text
 
 
 def test_only_who_may_review_sees_the_page(ward: Ward) -> None:
     at = page_of(ward)
-    assert signed_in(ward, "feed").get(at).status_code == 403
+    assert ward.signed_in("feed").get(at).status_code == 403
     assert httpx.get(ward.url + at).headers["location"].startswith("/login")
-    assert signed_in(ward, "ann").get(at.replace("/1/", "/9/")).status_code == 404
+    assert ward.signed_in("ann").get(at.replace("/1/", "/9/")).status_code == 404

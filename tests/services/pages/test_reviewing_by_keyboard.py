@@ -1,51 +1,20 @@
 """A reader at a browser: the whole review by keyboard alone, in both schemes, on a narrow page, without JavaScript."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from page_browser import grave_faults
+from page_browser import grave_by_day_and_night, sign_in, tab_to
 from playwright.sync_api import Browser, Page
-from reading_ward import Ward, reading_ward
+from reading_ward import Ward
 from service_answers import record
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def ward(migrated_sqlite: Path, described_model: Path, tmp_path: Path) -> Iterator[Ward]:
-    (tmp_path / "clinimm.db").write_bytes(migrated_sqlite.read_bytes())
-    with reading_ward(f"sqlite:///{tmp_path / 'clinimm.db'}", described_model, tmp_path) as made:
-        yield made
-
-
-def sign_in(page: Page, ward: Ward, who: str) -> None:
-    page.goto(f"{ward.url}/login")
-    page.get_by_label("Token").fill(ward.tokens[who])
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: "/login" not in url)
-
-
-def check_both_schemes(page: Page) -> None:
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert grave_faults(page) == []
-
-
-def tab_to(page: Page, selector: str) -> None:
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
-            return
-    raise AssertionError(f"Tab does not lead to {selector}")
-
-
 def test_review_is_written_confirmed_and_kept_by_keyboard_alone(page: Page, ward: Ward) -> None:
     two = [record("x")["targets"][0], record("x")["targets"][0] | {"target": "edema", "decision": False}]
     at = f"{ward.url}/cases/{ward.answered(targets=two)}/results/1/review"
-    sign_in(page, ward, "ann")
+    sign_in(page, ward.url, ward.tokens["ann"])
     page.goto(at)
-    check_both_schemes(page)
+    assert grave_by_day_and_night(page) == []
     tab_to(page, "input[name=f0-verdict]")
     page.keyboard.press("Space")
     assert not page.locator("select[name=f0-reason]").is_visible()  # nothing is to be explained
@@ -58,18 +27,18 @@ def test_review_is_written_confirmed_and_kept_by_keyboard_alone(page: Page, ward
     page.keyboard.type("Later")
     tab_to(page, "textarea[name=f1-text]")
     page.keyboard.type("CT of the same day")
-    check_both_schemes(page)
+    assert grave_by_day_and_night(page) == []
     tab_to(page, "input[name=verdict]")
     page.keyboard.press("Space")
     tab_to(page, "form.review button")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Sign off this answer?").wait_for()
-    check_both_schemes(page)
+    assert grave_by_day_and_night(page) == []
     assert ward.reviews("ann", at.split("/")[4])["reviews"] == []
     tab_to(page, "form[action$=confirm] button")
     page.keyboard.press("Enter")
     page.get_by_text("Your review of").wait_for()
-    check_both_schemes(page)
+    assert grave_by_day_and_night(page) == []
     [kept] = ward.reviews("ann", at.split("/")[4])["reviews"]
     assert [(one["verdict"], one["stands"], one["text"]) for one in kept["findings"]] == [
         ("accept", "true", ""),
@@ -79,7 +48,7 @@ def test_review_is_written_confirmed_and_kept_by_keyboard_alone(page: Page, ward
 
 def test_faults_are_led_to_and_read_on_a_narrow_page(page: Page, ward: Ward) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
-    sign_in(page, ward, "ann")
+    sign_in(page, ward.url, ward.tokens["ann"])
     page.goto(f"{ward.url}/cases/{ward.answered()}/results/1/review")
     page.locator("input[name=f0-verdict][value=reject]").check()
     page.locator("input[name=verdict][value=rejected]").check()
@@ -90,13 +59,13 @@ def test_faults_are_led_to_and_read_on_a_narrow_page(page: Page, ward: Ward) -> 
     assert page.evaluate("document.activeElement.name") == "f0-reason"
     assert page.locator("select[name=f0-reason]").get_attribute("aria-describedby") == "f0-reason-fault"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    check_both_schemes(page)
+    assert grave_by_day_and_night(page) == []
 
 
 def test_review_needs_no_script(browser: Browser, ward: Ward) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    sign_in(page, ward, "ben")
+    sign_in(page, ward.url, ward.tokens["ben"])
     page.goto(f"{ward.url}/cases/{ward.answered()}/results/1/review")
     page.locator("input[name=f0-verdict][value=accept]").check()
     page.locator("input[name=verdict][value=signed_off]").check()
