@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.committee import Target, explain_together
 from clinimm.attribution.explain import METHOD
 from clinimm.attribution.kept import Kept
 from clinimm.attribution.trust.limits import Limits
@@ -47,14 +47,18 @@ def explain_checked(
     kept = Kept(committee.members_for(batch), batch)
     weights = weights_of(committee, batch)
     others = _shuffled(committee) if thorough else []
+    options = {"method": method, "tolerance": care.tolerance, "internal_batch_size": care.rows}
+    asked = [(batch, target) for target in targets.items()]
+    alone = [[one] for one in asked] if thorough else [asked]  # as they are repeated: last digits depend on it
+    plain = [one for each in alone for one in explain_together(committee, each, max_steps=care.max_steps, **options)]
     explained = []
-    for name, index in targets.items():
-        options = {"target_name": name, "method": method, "tolerance": care.tolerance, "internal_batch_size": care.rows}
-        again: Explainer = partial(_explain, committee, index, options | {"max_steps": care.max_steps})
-        found = again(batch)
-        checks = plain_checks(kept, found, weights, index, care, thorough=thorough)
+    for found, (_, target) in zip(plain, asked, strict=True):
+        checks = plain_checks(kept, found, weights, target[1], care, thorough=thorough)
         if thorough:
-            guessed = [partial(_explain, other, index, options | {"max_steps": STEPS}) for other in others]
+            again, *guessed = (
+                partial(_explain, one, target, options | {"max_steps": steps})
+                for one, steps in ((committee, care.max_steps), *((other, STEPS) for other in others))
+            )
             checks += _thorough(again, guessed, batch, found, committee, kept, care)
         explained.append(replace(found, checks=(*found.checks, *checks)))
     return explained
@@ -86,8 +90,8 @@ def _thorough(
     ]  # fmt: skip
 
 
-def _explain(committee: Committee, index: int, options: Mapping[str, Any], batch: Batch) -> Attribution:
-    return explain_committee(committee, batch, index, **options)
+def _explain(committee: Committee, target: Target, options: Mapping[str, Any], batch: Batch) -> Attribution:
+    return explain_together(committee, [(batch, target)], **options)[0]
 
 
 @torch.no_grad()

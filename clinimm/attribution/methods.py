@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from clinimm.attribution.checks import allowed, completeness
-from clinimm.attribution.question import Question
-from clinimm.batch import Tokens
+from clinimm.attribution.question import Question, slopes_at
 from clinimm.types import Check, Kind
 
 Maps = dict[str, Tensor]
@@ -34,12 +33,11 @@ class Ends:
 
 @dataclass(frozen=True)
 class Voice:
-    """One member before the question: its `part` in the logit, its own logits at both ends, the case's tokens."""
+    """One member before the question: its `part` in the logit, its own logits at both ends."""
 
     question: Question
     part: float
     ends: Ends
-    tokens: dict[str, Tokens]
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,9 @@ class Explained:
     check: Check | None
 
 
-def integrated_gradients(voices: Sequence[Voice], effort: Effort) -> Explained:
-    """Integrated gradients of one joint straight path from the baselines to the case, for each member.
+def integrated_gradients(asked: Sequence[Sequence[Voice]], effort: Effort) -> list[Explained]:
+    """Integrated gradients of one joint straight path from the baselines to the case, for each member. Of several
+    explanations, what is asked of one net is asked at once.
 
     On every stretch of a member's path its maps must sum to the change of its logit, so the stretches that are furthest
     off, of the member that is, are halved until the whole adds up, and the gaps of all stretches together are small
@@ -73,84 +72,128 @@ def integrated_gradients(voices: Sequence[Voice], effort: Effort) -> Explained:
     Source: Sundararajan et al. 2017, eq. 1, by Simpson's rule on each stretch, whose halves use its points again.
     Differs: points lie densest where a net bends, and in the nets that bend, which takes far fewer than doubling them
     all."""
-    paths = [_Path(voice, effort.internal_batch_size, KEPT // len(voices)) for voice in voices]
-    stretches = [stretch for path in paths for stretch in path.begun()]
-    change = sum(voice.part * voice.ends.change for voice in voices)
-    while _is_off(stretches, change, effort) and (room := effort.max_steps * len(paths) - sum(map(len, paths))) >= 2:
-        worst = _worst(stretches)[: room // 2]
-        halves = [half for one in worst for half in one.halves()]
-        worst[0].path.look([half.middle for half in halves])
-        stretches = [one for one in stretches if one not in worst] + halves
-    maps: Maps = {}
-    for path in paths:
-        own = [stretch for stretch in stretches if stretch.path is path]
-        for name, values in path.maps(own).items():
-            maps[name] = maps[name] + values if name in maps else values
-    total = sum(float(values.sum(dtype=torch.float64)) for values in maps.values())
-    passes = sum(path.passes for path in paths)
-    return Explained(maps, max(map(len, paths)), passes, completeness(total, change, effort.tolerance))
+    kept = KEPT // max(1, sum(map(len, asked)))
+    walks = [_Walk([_Path(voice, kept) for voice in voices], effort) for voices in asked]
+    wanted = [one for walk in walks for one in walk.begun()]
+    while wanted:
+        _look(wanted, effort.internal_batch_size)
+        wanted = [one for walk in walks for one in walk.further()]
+    return [walk.explained() for walk in walks]
 
 
-Method = Callable[[Sequence[Voice], Effort], Explained]
+Method = Callable[[Sequence[Sequence[Voice]], Effort], list[Explained]]
+"""Each explanation is asked of its members."""
+
+
+def one_by_one(method: Callable[[Sequence[Voice], Effort], Explained]) -> Method:
+    """A method that explains one at a time."""
+
+    def explained(asked: Sequence[Sequence[Voice]], effort: Effort) -> list[Explained]:
+        return [method(voices, effort) for voices in asked]
+
+    return explained
 
 
 class _Path:
     """One member's path. What was seen at each of its places, in [0, 1]: the logit, by how much it rises along the
     path there, and, of at most `kept` numbers, what each place of each input has to do with that."""
 
-    def __init__(self, voice: Voice, rows: int, kept: int) -> None:
+    def __init__(self, voice: Voice, kept: int) -> None:
         self.voice, self.passes = voice, 0
         self.logits: dict[float, float] = {}
         self.rises: dict[float, float] = {}
-        self._rows, self._room = rows, kept
+        self._room = kept
         self._shares: dict[float, Maps] = {}
 
     def __len__(self) -> int:
         return len(self.logits)
 
-    def begun(self) -> list["_Stretch"]:
-        """The stretches that a path begins with, seen."""
-        self.look([i / (2 * STRETCHES) for i in range(2 * STRETCHES + 1)])
-        return [_Stretch(self, i / STRETCHES, (i + 1) / STRETCHES) for i in range(STRETCHES)]
+    def note(self, place: float, logit: float, shares: Maps) -> None:
+        """Takes down what was seen at a place."""
+        self.logits[place] = logit
+        self.rises[place] = sum(float(values.sum(dtype=torch.float64)) for values in shares.values())
+        size = sum(values.numel() for values in shares.values())
+        if size <= self._room:
+            self._shares[place], self._room = shares, self._room - size
 
-    def look(self, places: Sequence[float]) -> None:
-        """Sees what is to be seen at these places."""
-        for place, logit, shares in self._seen(places):
-            self.logits[place] = logit
-            self.rises[place] = sum(float(values.sum(dtype=torch.float64)) for values in shares.values())
-            size = sum(values.numel() for values in shares.values())
-            if size <= self._room:
-                self._shares[place], self._room = shares, self._room - size
-
-    def maps(self, stretches: Sequence["_Stretch"]) -> Maps:
+    def maps(self, stretches: Sequence["_Stretch"], rows: int) -> Maps:
         """The member's maps, as it counts: its shares by Simpson's rule over the stretches that make up its path."""
         weights = dict.fromkeys(self.logits, 0.0)
         for stretch in stretches:
             for place, weight in stretch.weights():
                 weights[place] += self.voice.part * weight
         whole: Maps = {}
-        forgotten = [place for place in weights if place not in self._shares]
-        again = ((place, shares) for place, _, shares in self._seen(forgotten))
+        forgotten = [(self, place) for place in weights if place not in self._shares]
+        again = ((place, shares) for _, place, _, shares in _seen(forgotten, rows))
         for place, shares in chain(self._shares.items(), again):
             for name, values in shares.items():
                 share = weights[place] * values
                 whole[name] = whole[name] + share if name in whole else share
         return whole
 
-    def _seen(self, places: Sequence[float]) -> Iterator[tuple[float, float, Maps]]:
-        question = self.voice.question
-        for start in range(0, len(places), self._rows):
-            here = places[start : start + self._rows]
-            varied = tuple(
-                torch.cat(one).detach().requires_grad_() for one in zip(*map(question.at, here), strict=True)
-            )
-            with torch.enable_grad():
-                logits = question.logits(*varied)
-                slopes = torch.autograd.grad(logits.sum(), varied)
-            self.passes += len(here)
-            named = dict(zip(question.used, slopes, strict=True))
-            for i, (place, logit) in enumerate(zip(here, logits.tolist(), strict=True)):
-                yield place, logit, {name: _share(question, name, slope[i]) for name, slope in named.items()}
+
+Wanted = tuple[_Path, Sequence[float]]
+"""Places of a path that are to be seen."""
+
+
+class _Walk:
+    """One explanation on its way: its members' paths, and the stretches that they are cut into."""
+
+    def __init__(self, paths: Sequence[_Path], effort: Effort) -> None:
+        self.paths, self.effort = paths, effort
+        self.stretches: list[_Stretch] = []
+        self.change = sum(path.voice.part * path.voice.ends.change for path in paths)
+
+    def begun(self) -> list[Wanted]:
+        """What is to be seen first."""
+        self.stretches = [
+            _Stretch(path, i / STRETCHES, (i + 1) / STRETCHES) for path in self.paths for i in range(STRETCHES)
+        ]
+        return [(path, [i / (2 * STRETCHES) for i in range(2 * STRETCHES + 1)]) for path in self.paths]
+
+    def further(self) -> list[Wanted]:
+        """What is to be seen next; nothing once it adds up, or may cost no more."""
+        room = self.effort.max_steps * len(self.paths) - sum(map(len, self.paths))
+        if room < 2 or not _is_off(self.stretches, self.change, self.effort):
+            return []
+        worst = _worst(self.stretches)[: room // 2]
+        halves = [half for one in worst for half in one.halves()]
+        self.stretches = [one for one in self.stretches if one not in worst] + halves
+        return [(worst[0].path, [half.middle for half in halves])]
+
+    def explained(self) -> Explained:
+        """The maps, all members together."""
+        maps: Maps = {}
+        for path in self.paths:
+            own = [stretch for stretch in self.stretches if stretch.path is path]
+            for name, values in path.maps(own, self.effort.internal_batch_size).items():
+                maps[name] = maps[name] + values if name in maps else values
+        total = sum(float(values.sum(dtype=torch.float64)) for values in maps.values())
+        steps, passes = max(map(len, self.paths)), sum(path.passes for path in self.paths)
+        return Explained(maps, steps, passes, completeness(total, self.change, self.effort.tolerance))
+
+
+def _look(wanted: Sequence[Wanted], rows: int) -> None:
+    """Sees what is to be seen, net by net."""
+    of_net: dict[int, list[tuple[_Path, float]]] = {}
+    for path, places in wanted:
+        of_net.setdefault(id(path.voice.question.network), []).extend((path, place) for place in places)
+    for points in of_net.values():
+        for path, place, logit, shares in _seen(points, rows):
+            path.note(place, logit, shares)
+
+
+def _seen(points: Sequence[tuple[_Path, float]], rows: int) -> Iterator[tuple[_Path, float, float, Maps]]:
+    """The logit at each point, and what each place of each input adds to its rise along the path there; of one net, so
+    many rows at a time."""
+    for start in range(0, len(points), rows):
+        here = points[start : start + rows]
+        questions = [path.voice.question for path, _ in here]
+        logits, slopes = slopes_at(questions, [place for _, place in here])
+        for (path, place), logit, slope in zip(here, logits, slopes, strict=True):
+            path.passes += 1
+            question = path.voice.question
+            yield path, place, logit, {name: _share(question, name, values) for name, values in slope.items()}
 
 
 @dataclass(frozen=True)

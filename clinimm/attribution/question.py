@@ -1,6 +1,6 @@
 """One target of one case as a function of its embedded inputs, everything else held fixed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,34 @@ def ask(network: Explainable, batch: Batch, target_index: int) -> Question:
         present=batch.present,
         quality={name: part.quality for name, part in batch.modalities.items()},
     )
+
+
+def slopes_at(questions: Sequence[Question], places: Sequence[float]) -> tuple[list[float], list[dict[str, Tensor]]]:
+    """The logit of each question at its place of its path, and its gradient by each input in use. The questions are of
+    one net, which runs them all at once."""
+    first = questions[0]
+    used = [name for name in first.names if any(name in question.used for question in questions)]
+    ends = [dict(zip(one.used, one.at(place), strict=True)) for one, place in zip(questions, places, strict=True)]
+    embedded = {
+        name: torch.cat([end.get(name, one.embedded[name]) for one, end in zip(questions, ends, strict=True)]).detach()
+        for name in first.names
+    }
+    varied = [embedded[name].requires_grad_() for name in used]
+    masks = {name: None if mask is None else _joined(questions, "masks", name) for name, mask in first.masks.items()}
+    quality = {name: _joined(questions, "quality", name) for name in first.names}
+    present = torch.cat([one.present for one in questions])
+    targets = torch.tensor([one.target_index for one in questions], device=present.device)
+    with torch.enable_grad():
+        tokens = first.network.encode(embedded, masks, present)
+        answers = first.network.fuse(tokens, present, quality).logits
+        logits = answers.gather(1, targets[:, None])[:, 0]
+        slopes = torch.autograd.grad(logits.sum(), varied)
+    named = dict(zip(used, slopes, strict=True))
+    return logits.tolist(), [{name: named[name][i] for name in one.used} for i, one in enumerate(questions)]
+
+
+def _joined(questions: Sequence[Question], what: str, name: str) -> Tensor:
+    return torch.cat([getattr(one, what)[name] for one in questions])
 
 
 def _repeat(row: Tensor, rows: int) -> Tensor:

@@ -7,6 +7,7 @@ from itertools import combinations
 from math import factorial
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from clinimm.attribution.question import Question
@@ -15,11 +16,11 @@ from clinimm.batch import Tokens
 Subset = frozenset[str]
 
 
-def subset_logits(question: Question, tokens: Mapping[str, Tokens]) -> dict[Subset, float]:
-    """The logit of every subset of the inputs in use, the empty one being the prior: encoders are not run again, the
-    fusion once, with a row per subset."""
+def subset_answers(question: Question, tokens: Mapping[str, Tokens]) -> dict[Subset, Float[Tensor, " k"]]:
+    """The logits of all targets for every subset of the inputs in use, those of the empty one being the prior: encoders
+    are not run again, the fusion once, with a row per subset."""
     subsets = powerset(question.used)
-    values = {Subset(): question.prior}
+    values = {Subset(): question.network.prior}
     if not question.used:
         return values
     present = torch.tensor(
@@ -27,8 +28,8 @@ def subset_logits(question: Question, tokens: Mapping[str, Tokens]) -> dict[Subs
     )
     repeated = {name: _repeated(part, len(present)) for name, part in tokens.items()}
     with torch.no_grad():
-        logits: Tensor = question.fused(repeated, present)
-    return values | dict(zip(subsets[1:], logits.tolist(), strict=True))
+        answers = question.answers(repeated, present)
+    return values | dict(zip(subsets[1:], answers.cpu(), strict=True))
 
 
 def powerset(names: tuple[str, ...]) -> list[Subset]:

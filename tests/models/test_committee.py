@@ -1,13 +1,14 @@
 """The learner on fixed features and the committee, which speak as a network does."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load, save
 from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_network
 
-from clinimm.attribution.committee import explain_committee
+from clinimm.attribution.committee import explain_committee, explain_together
 from clinimm.attribution.explain import explain
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
@@ -145,6 +146,45 @@ def test_its_explanation_adds_up_over_maps_and_over_inputs(committee: Committee)
         assert found.shapley["labs"] == 0.0
         assert not found.maps["labs"].any()
         assert sum(found.shapley.values()) == pytest.approx(found.logit - found.prior_logit, abs=1e-3)
+
+
+def nothing_known_of_the_absent(batch: Batch) -> Batch:
+    """Whatever stands where an input is absent must not reach those explained beside it."""
+    parts = {
+        name: replace(part, values=torch.where(part.present.view(-1, *[1] * (part.values.ndim - 1)), part.values, bad))
+        for (name, part), bad in zip(batch.modalities.items(), (torch.nan, 0, torch.nan), strict=True)
+    }
+    return replace(batch, modalities=parts)
+
+
+def test_cases_and_targets_explained_together_are_explained_as_alone(committee: Committee) -> None:
+    batch = nothing_known_of_the_absent(random_batch(5, seed=4))
+    cases = [batch.rows(torch.tensor([i])) for i in range(5)]
+    asked = [(one, target) for one in cases for target in (("edema", 0), ("effusion", 1))]
+    together = explain_together(committee, asked)
+    assert [(one.case_id, one.target) for one in together] == [(one.case_ids[0], name) for one, (name, _) in asked]
+    for found, (one, (name, place)) in zip(together, asked, strict=True):
+        alone = explain_committee(committee, one, place, target_name=name)
+        assert found.forward_passes == alone.forward_passes
+        assert found.logit == pytest.approx(alone.logit, abs=1e-5)
+        assert found.shapley == pytest.approx(alone.shapley, abs=1e-5)
+        for modality, values in alone.maps.items():
+            assert found.maps[modality] == pytest.approx(values, abs=1e-5)
+            assert found.maps[modality].any() == bool(one.modalities[modality].present[0])
+
+
+def test_what_is_asked_of_one_net_together_is_asked_at_once(committee: Committee) -> None:
+    runs: list[int] = []
+    hook = committee.networks[0].encoders["labs"].register_forward_hook(lambda *_: runs.append(1))
+    batch = random_batch(4, seed=9, present=torch.ones(4, 3, dtype=torch.bool))
+    cases = [batch.rows(torch.tensor([i])) for i in range(4)]
+    asked = [(one, ("edema", 0)) for one in cases]
+    explain_together(committee, asked)
+    together = len(runs)
+    for one in asked:
+        explain_together(committee, [one])
+    hook.remove()
+    assert together < len(runs) - together
 
 
 def test_its_state_goes_through_a_file_bit_for_bit(committee: Committee) -> None:
