@@ -188,7 +188,7 @@ def costs_of_large(folder: Path) -> dict[str, Any]:
         for case in split(predictor.config, read_cohort(predictor.config, cohort)).test
         if len(case.inputs) == len(predictor.modalities)
     ]
-    return costs(predictor, whole[:2], with_limit=False)
+    return costs(predictor, whole[:2], is_large=True)
 
 
 def main() -> None:

@@ -4,13 +4,14 @@ A case is explained for all its targets, as a report is. Captum is given the who
 embedded inputs, a target at a time, and its steps are doubled from its default of 50 until its maps add up as closely
 as ours must; all encoders run at every step. Its modality Shapley values are `ShapleyValues` over the presence of the
 inputs. `off the limit`: by how much the maps differ from Captum's with 400 steps, as a share of these; not told of a
-model so large that these steps take a quarter of an hour."""
+large model, of which one target is explained: these steps would take a quarter of an hour."""
 
 import multiprocessing
 import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,45 +36,55 @@ Asked = list[tuple[float, Question]]
 Maps = Mapping[str, np.ndarray]
 
 
-def costs(predictor: Predictor, cases: Sequence[Case], *, with_limit: bool = True) -> dict[str, Any]:
-    """Medians over complete cases."""
-    rows = [_of_case(predictor, predictor.admit(case)[0], with_limit) for case in cases]
+@dataclass(frozen=True)
+class Run:
+    """The median seconds of some work, by how many MB a process that does nothing else grows, and what came of it."""
+
+    seconds: float
+    megabytes: float
+    value: Any
+
+
+def costs(predictor: Predictor, cases: Sequence[Case], *, is_large: bool = False) -> dict[str, Any]:
+    """Medians over complete cases; of a large model for one target alone."""
+    rows = [_of_case(predictor, predictor.admit(case)[0], is_large) for case in cases]
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]} | {"cases": len(rows)}
 
 
-def _of_case(predictor: Predictor, batch: Batch, with_limit: bool) -> dict[str, float]:
+def _of_case(predictor: Predictor, batch: Batch, is_large: bool) -> dict[str, float]:
     network, care = predictor.network, care_of(predictor.config.explain)
-    targets = {name: place for place, name in enumerate(predictor.config.target_names)}
+    names = predictor.config.target_names[:1] if is_large else predictor.config.target_names
+    targets = {name: place for place, name in enumerate(names)}
     members = network.members_for(batch)
-    plain = {place: _asked(members, batch, place) for place in targets.values()}
-    ours = _explained(network, batch, targets)
-    moved = [abs(one.logit - one.baseline_logit) for one in ours]
-    steps, gaps = zip(
-        *(_steps_needed(plain[i], one.logit - one.baseline_logit) for i, one in enumerate(ours)), strict=True
+    plain = [_asked(members, batch, place) for place in targets.values()]
+    forward = _run(lambda: _forward(predictor, batch), 5)
+    runs = {
+        "our Shapley": _run(lambda: _shapley(members, batch), 5),
+        "Captum's Shapley": _run(lambda: _captum_shapley(predictor, batch)),
+        "our explanation": _run(lambda: _explained(network, batch, targets)),
+        "our explanation, checked": _run(lambda: explain_checked(network, batch, targets, care)),
+    }
+    ours: list[Attribution] = runs["our explanation"].value
+    changes = [one.logit - one.baseline_logit for one in ours]
+    theirs = [_captum(asked, change) for asked, change in zip(plain, changes, strict=True)]
+    steps = [count for count, _ in theirs]
+    runs["Captum's maps alone"] = Run(
+        sum(run.seconds for _, run in theirs), max(run.megabytes for _, run in theirs), None
     )
-    works: dict[str, Callable[[], object]] = {
-        "forward": lambda: _forward(predictor, batch),
-        "our Shapley": lambda: _shapley(members, batch),
-        "Captum's Shapley": lambda: _captum_shapley(predictor, batch),
-        "our explanation": lambda: _explained(network, batch, targets),
-        "our explanation of one target": lambda: _explained(network, batch, dict([*targets.items()][:1])),
-        "our explanation, checked": lambda: explain_checked(network, batch, targets, care),
-        "Captum's maps alone": lambda: [_captum(plain[i], count) for i, count in enumerate(steps)],
-    }
-    took = {name: _seconds(work) for name, work in works.items()}
-    memory = {
-        f"MB, {name}": _megabytes(work) for name, work in works.items() if "maps" in name or "explanation" in name
-    }
     return {
-        **{f"ms, {name}": 1000 * one for name, one in took.items()},
-        **{f"x forward, {name}": one / took["forward"] for name, one in took.items()},
-        **memory,
+        "ms, forward": 1000 * forward.seconds,
+        **{f"ms, {name}": 1000 * run.seconds for name, run in runs.items()},
+        **{f"x forward, {name}": run.seconds / forward.seconds for name, run in runs.items()},
+        **{f"MB, {name}": run.megabytes for name, run in runs.items() if "Shapley" not in name},
+        "targets": len(targets),
         "passes, ours": sum(one.forward_passes for one in ours),
-        "passes, Captum": sum((count + 2) * len(plain[i]) for i, count in enumerate(steps)),
-        "times faster": took["Captum's maps alone"] / took["our explanation"],
+        "passes, Captum": sum((count + 2) * len(asked) for count, asked in zip(steps, plain, strict=True)),
+        "times faster": runs["Captum's maps alone"].seconds / runs["our explanation"].seconds,
         "gap, ours": max(one.checks[0].value for one in ours),
-        "gap, Captum": max(gap / max(change, 0.1) for gap, change in zip(gaps, moved, strict=True)),
-        **(_off_limit(plain, [one.maps for one in ours], steps) if with_limit else {}),
+        "gap, Captum": max(
+            abs(run.value - change) / max(abs(change), 0.1) for (_, run), change in zip(theirs, changes, strict=True)
+        ),
+        **({} if is_large else _off_limit(plain, [one.maps for one in ours], steps)),
     }
 
 
@@ -117,14 +128,19 @@ def _ends(asked: Asked) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     return tuple(one for one, _ in flat), tuple(one for _, one in flat)
 
 
-def _captum(asked: Asked, steps: int) -> float:
-    """What Captum's maps with so many steps sum to."""
-    return sum(float(values.sum(dtype=np.float64)) for values in _maps(asked, steps).values())
+def _captum(asked: Asked, change: float) -> tuple[int, Run]:
+    """The fewest doublings of 50 steps with which Captum's maps add up, and what they cost and sum to."""
+    steps = 50
+    while True:
+        run = _run(lambda: sum(float(values.sum(dtype=np.float64)) for values in _maps(asked, steps).values()))  # noqa: B023
+        if abs(run.value - change) <= allowed(change, TOLERANCE) or steps >= MOST:
+            return steps, run
+        steps *= 2
 
 
-def _off_limit(plain: Mapping[int, Asked], ours: Sequence[Maps], steps: Sequence[int]) -> dict[str, float]:
-    limits = [_maps(asked, MOST) for asked in plain.values()]
-    theirs = [_maps(asked, count) for asked, count in zip(plain.values(), steps, strict=True)]
+def _off_limit(plain: Sequence[Asked], ours: Sequence[Maps], steps: Sequence[int]) -> dict[str, float]:
+    limits = [_maps(asked, MOST) for asked in plain]
+    theirs = [_maps(asked, count) for asked, count in zip(plain, steps, strict=True)]
     return {
         f"off the limit, {whose}": max(map(_off, maps, limits)) for whose, maps in (("ours", ours), ("Captum", theirs))
     }
@@ -155,31 +171,22 @@ def _maps(asked: Asked, steps: int) -> dict[str, np.ndarray]:
     return maps
 
 
-def _steps_needed(asked: Asked, change: float) -> tuple[int, float]:
-    """The fewest doublings of 50 steps that add up, and the gap that is left in logits."""
-    steps = 50
-    while (gap := abs(_captum(asked, steps) - change)) > allowed(change, TOLERANCE) and steps < MOST:
-        steps *= 2
-    return steps, gap
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _megabytes(work: Callable[[], object]) -> float:
-    """By how much a process that does nothing but `work` grows at its peak."""
+def _run(work: Callable[[], Any], repeats: int = 1) -> Run:
+    """Does the work in a process of its own."""
     context = multiprocessing.get_context("fork")
     told = context.SimpleQueue()
 
     def run() -> None:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        work()
-        told.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+        before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            value = work()
+            times.append(time.perf_counter() - start)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        told.put(Run(statistics.median(times), grown, value))
 
     child = context.Process(target=run)
     child.start()
+    found: Run = told.get()
     child.join()
-    return float(told.get())
+    return found
