@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,7 +38,17 @@ def columns(table: sa.Table) -> list[sa.ColumnElement[Any]]:
 
 def plain(table: sa.Table, row: sa.RowMapping) -> Row:
     """The values of a row, alike on both databases. What is not spelled as we write it stays the text that it is."""
-    return {column.name: _value(column.type, row[column.name]) for column in table.columns if column.name in row}
+    found = dict(row)
+    for name, kind in _typed(table):
+        if (value := found.get(name)) is not None:
+            found[name] = _value(kind, value)
+    return found
+
+
+@cache
+def _typed(table: sa.Table) -> list[tuple[str, sa.types.TypeEngine[Any]]]:
+    """The columns of which the two databases may give unlike values: not those of text."""
+    return [(column.name, column.type) for column in table.columns if not isinstance(column.type, sa.String)]
 
 
 def _value(kind: sa.types.TypeEngine[Any], value: Any) -> Any:
@@ -47,7 +58,7 @@ def _value(kind: sa.types.TypeEngine[Any], value: Any) -> Any:
         return value.astimezone(UTC)
     if isinstance(value, str) and isinstance(kind, sa.JSON):
         return _document(value)
-    if isinstance(value, str) and not isinstance(kind, sa.String):
+    if isinstance(value, str):
         return _moment(value)
     return value
 
