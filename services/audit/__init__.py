@@ -81,6 +81,16 @@ def record(
     session.info.setdefault(_PENDING, []).append((event, cases, wrote))
 
 
+def tells(session: Session) -> bool:
+    """Whether this transaction has an event yet."""
+    return bool(session.info.get(_PENDING))
+
+
+def note(session: Session, **facts: Any) -> None:
+    """Adds to the facts of the first event of this transaction, which has one."""
+    session.info[_PENDING][0][0]["facts"].update(facts)
+
+
 @sa.event.listens_for(Session, "before_commit")
 def _chain(session: Session) -> None:
     """Gives the events of a transaction that is about to commit their places."""

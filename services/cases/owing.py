@@ -82,6 +82,7 @@ class Settler:
             if case.held:
                 return False
             with of_request(audit.last_request(session, case_id)):
+                audit.record(session, audit.SYSTEM, "case.settled", case_id, of_case=case_id, version=case.version)
                 self.queue.enqueue(session, "diagnose", case_id, self.model, version=case.version)
         log.info("case settled", extra={"case_id": case_id, "version": case.version})
         return True

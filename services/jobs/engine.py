@@ -13,7 +13,6 @@ from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SQLAlchemyDatasou
 from sqlalchemy.orm import Session
 
 from clinimm.errors import ClinimmError, InputError
-from services import audit
 from services.db import Database, outlast
 from services.jobs import state
 from services.jobs.queue import APPLICATION, VERSION, job_of
@@ -144,8 +143,6 @@ def _conclude(job: Job, session: Session, job_id: str, subject: str, outcome: di
             job.keep(session, subject, outcome["outcome"])
             state.finish(session, job_id)
         elif state.bury(session, job_id, outcome["failed"]):
-            facts = {"of_case": state.case_of(subject), "reason": outcome["failed"]}
-            audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, **facts)
             log.error("job dead-lettered", extra={"job": job_id, "reason": outcome["failed"]})
 
 

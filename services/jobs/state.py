@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from services import audit
 from services.tables import DueRow, JobRow
 
 QUEUED, DONE, DEAD = "queued", "done", "dead"
@@ -32,25 +33,30 @@ def begin(session: Session, job_id: str) -> bool:
 
 
 def finish(session: Session, job_id: str) -> None:
-    session.execute(
-        sa.update(JobRow)
-        .where(JobRow.id == job_id)
-        .values(state=DONE, reason="")
-        .execution_options(synchronize_session=False)
-    )
+    """In the transaction of its effect, whose event then says that it is done; one of its own, where it had none."""
+    finished = sa.update(JobRow).where(JobRow.id == job_id).values(state=DONE, reason="").returning(JobRow.subject)
+    subject = session.scalar(finished.execution_options(synchronize_session=False))
+    if subject is None:
+        return
+    if not audit.tells(session):
+        audit.record(session, audit.SYSTEM, "job.done", job_id, of_case=case_of(subject))
+    audit.note(session, done=job_id)
 
 
 def bury(session: Session, job_id: str, reason: str) -> bool:
-    """Dead-letters a job that is queued: it is not tried again, and its case says that it failed. `reason` is a code.
-    False for one that is done all the same, as where the answer to its last commit was lost."""
+    """Dead-letters a job that is queued: it is not tried again, its case says that it failed, and an event that it did.
+    `reason` is a code. False for one that is done all the same, as where the answer to its last commit was lost."""
     buried = (
         sa.update(JobRow)
         .where(JobRow.id == job_id, JobRow.state == QUEUED)
         .values(state=DEAD, reason=reason)
-        .returning(JobRow.id)
+        .returning(JobRow.subject)
         .execution_options(synchronize_session=False)
     )
-    return session.scalar(buried) is not None
+    subject = session.scalar(buried)
+    if subject is not None:
+        audit.record(session, audit.SYSTEM, "job.dead_lettered", job_id, of_case=case_of(subject), reason=reason)
+    return subject is not None
 
 
 def waiting(session: Session) -> int:
