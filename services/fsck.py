@@ -23,7 +23,8 @@ from services.cases.content import FILE_MISSING
 from services.cases.hold import read_secret
 from services.cases.stored import LOST
 from services.db import Database
-from services.evidence.files import DAMAGED, MISSING, Finding, wrong
+from services.evidence.files import DAMAGED, MISSING, wrong
+from services.evidence.finding import Finding
 from services.jobs import skew, state
 from services.jobs.queue import Queue
 from services.reports import store as reports

@@ -9,6 +9,7 @@ from starlette.types import Scope
 from services import audit
 from services.audit.witness import Sight
 from services.http.ids import CASE_ID
+from services.http.once import AGAIN
 from services.worklist.filters import NAMES as FILTERS
 
 READ: Mapping[str, str] = {
@@ -50,7 +51,6 @@ READ: Mapping[str, str] = {
 OPERATION = ("healthz", "readyz", "metrics", "openapi", "page_login", "page_file", "page_home")
 """Routes that tell of the service, never of a case: asked all the time, they are no events but where a caller is turned
 away."""
-AGAIN = "request.repeated"  # a post that had its effect before
 REFUSAL = "request.refused"
 AWAY = "database_unavailable"
 ASKED = frozenset({"flag", "reference", "limit", "cursor", "same_patient", *FILTERS})

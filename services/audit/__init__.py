@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.audit.asking import Asking, asking
 from services.audit.chain import GENESIS, link
-from services.audit.seals import seals
+from services.audit.seals import seal, seals
 from services.db import Database, now
 from services.logs import request_id
 from services.tables import CaseRow, EventRow
@@ -25,7 +25,7 @@ SYSTEM = "system"
 OPERATOR = "operator"  # whoever may run our commands on the machine
 DONE, REFUSED = "done", "refused"
 SEALS = "seals"  # the fact of an event that binds rows
-_PENDING, _CHAINED, _SECRET = "events", "events chained", "events' secret"
+_PENDING, _CHAINED, _SECRET, _BOUND = "events", "events chained", "events' secret", "rows to bind"
 _LOCK = 0x61756469  # "audi": PostgreSQL's advisory lock for the end of the chain
 
 
@@ -81,6 +81,13 @@ def record(
     session.info.setdefault(_PENDING, []).append((event, cases, wrote))
 
 
+def bind(session: Session, name: str, row: Mapping[str, Any], of_case: str | None = None) -> None:
+    """Has the first event of this transaction bind a row as it is given, beside those that it names itself; or one of
+    its own, where the transaction has none. Nothing where this process has no secret for it."""
+    if _SECRET in session.info:
+        session.info.setdefault(_BOUND, []).append((of_case, name, dict(row)))
+
+
 def tells(session: Session) -> bool:
     """Whether this transaction has an event yet."""
     return bool(session.info.get(_PENDING))
@@ -94,12 +101,17 @@ def note(session: Session, **facts: Any) -> None:
 @sa.event.listens_for(Session, "before_commit")
 def _chain(session: Session) -> None:
     """Gives the events of a transaction that is about to commit their places."""
+    bound = session.info.pop(_BOUND, [])
+    if bound and not tells(session):
+        record(session, SYSTEM, "row.stored", bound[0][1], of_case=bound[0][0])
     pending = session.info.pop(_PENDING, None)
     if not pending:
         return
     session.flush()
     tokens = _tokens(session, {case_id for _, cases, _ in pending for case_id in cases})
     sealed = [_sealed(session, event, wrote) for event, _, wrote in pending]
+    if bound:
+        sealed[0] = _binding(sealed[0], {name: seal(session.info[_SECRET], name, [row]) for _, name, row in bound})
     _await_turn(session)
     seq, before = head(session)
     rows = []
@@ -124,8 +136,11 @@ def _sealed(session: Session, event: Mapping[str, Any], wrote: Collection[str]) 
     secret = session.info.get(_SECRET)
     if secret is None or not wrote:
         return event
-    found = seals(session, secret, event["case_id"], wrote)
-    return {**event, "facts": {**event["facts"], SEALS: found}}
+    return _binding(event, seals(session, secret, event["case_id"], wrote))
+
+
+def _binding(event: Mapping[str, Any], found: Mapping[str, str]) -> Mapping[str, Any]:
+    return {**event, "facts": {**event["facts"], SEALS: {**event["facts"].get(SEALS, {}), **found}}}
 
 
 def _tokens(session: Session, case_ids: Iterable[str]) -> dict[str, str]:

@@ -1,15 +1,15 @@
-"""Rows against the events that stored them, some hundred cases at a time."""
+"""Rows against the events that stored them, some hundred cases at a time; then what is of no case."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from clinimm.errors import ConfigError
-from services.audit.seals import INSTANCES, KINDS, Lying, named, rows_by_key, rows_of, seal
+from services.audit.seals import ALONE, IN_SHORT, INSTANCES, JOBS, KINDS, Lying, named, rows_by_key, rows_of
 from services.blobs import Blobs
 from services.cases import store
 from services.cases.content import FILE_MISSING, inputs_hash
@@ -17,15 +17,13 @@ from services.cases.stored import LOST
 from services.cases.versions import CREATED, as_told
 from services.db import Database
 from services.db.lying import columns, lying, plain
-from services.evidence import files
-from services.evidence.files import Finding
+from services.evidence import derived, files, jobs, keys, samples
+from services.evidence.finding import BLOCK, CHANGED, CONTENT, GONE, UNKNOWN, Bond, Finding
 from services.evidence.told import Key, Told, told
 from services.http.ids import CASE_ID
 from services.tables import CaseRow, EventRow
 
-CHANGED, GONE, UNKNOWN, CONTENT = "row_changed", "row_missing", "row_unknown", "content_changed"
-BLOCK = 200
-_OF_CASES = [kind for kind in KINDS if kind not in ("reports", INSTANCES)]
+_OF_CASES = [kind for kind in KINDS if kind not in ("reports", JOBS, *ALONE, *IN_SHORT)]
 _AGREE = {
     "versions": {"inputs_hash": "inputs_hash"},
     "results": {name: name for name in ("inputs_hash", "model", "case_version", "cause")},
@@ -36,15 +34,13 @@ _AGREE = {
 
 @dataclass
 class Evidence:
-    """What is found as it is gone through, each once; `bound` and `unbound` count the rows. Needs the secret that rows
-    are bound with, if any are. With `deep`, the bytes of all files are read."""
+    """What is found as it is gone through, each once; `bond` counts the rows. With `deep`, the bytes of all files are
+    read."""
 
     database: Database
     blobs: Blobs
-    secret: bytes | None
+    bond: Bond
     deep: bool = True
-    bound: int = 0
-    unbound: int = 0
     _files: set[str] = field(default_factory=set)
     _said: set[Finding] = field(default_factory=set)
 
@@ -62,6 +58,9 @@ class Evidence:
             for start in range(0, len(gone), BLOCK):
                 yield from self._block(session, gone[start : start + BLOCK])
         yield from self._present()
+        with self.database.read() as session, lying(session):
+            yield from keys.wrong(session, self.bond)
+            yield from samples.wrong(session, self.bond)
 
     def _present(self) -> Iterator[Finding]:
         last = -1
@@ -81,13 +80,18 @@ class Evidence:
         for kind in _OF_CASES:
             for row in rows_of(session, kind, case_ids):
                 lies[row.case_id, row.name].append(row)
-        results = [str(row.values["id"]) for (_, name), rows in lies.items() for row in rows if name[:8] == "results/"]
-        say = told(session, case_ids, [one for one in results if one.isascii()])
-        results += [f"{case_id}-{name[8:]}" for case_id, name in say.seals if name[:8] == "reports/"]
-        for row in rows_by_key(session, "reports", sorted({one for one in results if one.isascii()})):
-            lies[row.case_id, row.name].append(row)
+        answers = [row for (_, name), rows in lies.items() for row in rows if name[:8] == "results/"]
+        ids = [name for row in answers if (name := str(row.values["id"])).isascii()]
+        say = told(session, case_ids, ids)
+        ids += [f"{case_id}-{name[8:]}" for case_id, name in say.seals if name[:8] == "reports/"]
+        ids = sorted(set(ids))
+        owed = [*rows_by_key(session, JOBS, [*case_ids, *ids], "subject")]
+        for row in chain(rows_by_key(session, "reports", ids), owed):
+            lies[row.key].append(row)
         of_rows, of_instances = [*self._compared(lies, say)], [*self._instances(session, lies, say)]
         yield from (*of_rows, *of_instances)
+        yield from jobs.wrong(owed, say)
+        yield from derived.wrong(session, answers, say, self.bond)
         named = {one.name[:36] for one in of_rows}
         if not of_instances:  # else it cannot be read which cases these are of
             yield from _changed_content(session, [one for one in case_ids if one not in named], say)
@@ -98,16 +102,16 @@ class Evidence:
             name = f"{key[0]}/{key[1]}"
             if key not in say.seals:
                 if all(_is_loose(row, say) for row in rows):
-                    self.unbound += len(rows)
+                    self.bond.unbound += len(rows)
                 else:
                     yield Finding(UNKNOWN, name)
             elif (wanted := say.seals[key]) is None:
-                self.unbound += len(rows)
+                self.bond.unbound += len(rows)
                 if not all(_agrees(row, say.facts[key]) for row in rows):
                     yield Finding(CHANGED, name)
             else:
-                self.bound += len(rows)
-                if wanted != self._seal(key[1], rows):
+                self.bond.bound += len(rows)
+                if not self.bond.fits(key[1], [row.values for row in rows], wanted):
                     yield Finding(CHANGED, name)
         yield from (Finding(GONE, f"{case_id}/{name}") for case_id, name in say.seals.keys() - lies.keys())
 
@@ -121,12 +125,12 @@ class Evidence:
             yield Finding(GONE, f"{INSTANCES}/{uid}")
         for uid, row in rows.items():
             if uid not in say.instances:
-                self.unbound += 1
+                self.bond.unbound += 1
                 if uid not in loose:
                     yield Finding(UNKNOWN, row.name)
                 continue
-            self.bound += 1
-            if say.instances[uid] != {self._seal(row.name, [row])}:
+            self.bond.bound += 1
+            if not all(self.bond.fits(row.name, [row.values], wanted) for wanted in say.instances[uid]):
                 yield Finding(CHANGED, row.name)
             if not _facts(row).get(LOST):
                 yield from self._files_of({str(row.values["sha256"]): [row.name]})
@@ -147,11 +151,6 @@ class Evidence:
         self._files |= fresh.keys()
         return files.wrong(self.blobs, fresh, deep=self.deep)
 
-    def _seal(self, name: str, rows: Sequence[Lying]) -> str:
-        if self.secret is None:
-            raise ConfigError("the key that rows are bound with is gone", where="identity.key", mend="restore it")
-        return seal(self.secret, name, [row.values for row in rows])
-
 
 def _facts(row: Lying) -> Mapping[str, Any]:
     facts = row.values["facts"]
@@ -161,6 +160,8 @@ def _facts(row: Lying) -> Mapping[str, Any]:
 def _is_loose(row: Lying, say: Told) -> bool:
     """Whether an event that binds no rows may have stored this one."""
     values, kind = row.values, row.name.partition("/")[0]
+    if kind == JOBS:
+        return row.case_id in say.early
     token = values["id"] if kind == "results" else values.get("result_id", values.get("version"))
     return (row.case_id, token) in say.loose
 
@@ -192,14 +193,17 @@ def _gone(session: Session) -> list[str]:
 
 
 def _strays(session: Session, known: set[str]) -> Iterator[Finding]:
-    """Rows of cases that are not there and never were, reports of no result, and instances of no image."""
+    """Rows of cases that are not there and never were, what is of no result, and instances of no image."""
     results, images, cases = (KINDS[kind].table.columns for kind in ("results", "images", "case"))
     for kind, one in KINDS.items():
         column = one.table.columns
-        if kind == "case":
+        if kind in ("case", *(set(ALONE) - {INSTANCES})):
             continue
-        if kind == "reports":
+        if kind in ("reports", *IN_SHORT):
             there = sa.exists().where(results["id"] == column["result_id"])
+        elif kind == JOBS:
+            either = sa.select(cases["id"]).union_all(sa.select(results["id"])).subquery()
+            there = sa.exists().where(either.columns[0] == column["subject"])
         elif kind == INSTANCES:
             there = sa.exists().where(images["sop_uid"] == column["sop_uid"])
         else:

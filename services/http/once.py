@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,15 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from services import audit
+from services.audit.seals import key_name
 from services.db import Database, now
 from services.errors import Refused
 from services.tables import KeyRow
 
 TRIES = 8
+AGAIN = "request.repeated"  # the event of a post that had its effect before
+_CASE = re.compile(r"/v1/(?:cases/|jobs/[a-z]+:)([0-9a-f-]{36})")
 _LOST_RACE = ("40001", "40P01", "55P03")  # serialization failure, deadlock, lock not available
 
 
@@ -73,18 +78,22 @@ def _told(session: Session, asked: Asked) -> Answer | None:
     return Answer(row.status, row.body.encode(), row.headers)
 
 
+def case_of(headers: Mapping[str, str]) -> str:
+    """The case that an answer tells of, by its headers; "" where they name none."""
+    found = _CASE.match(headers.get("Content-Location", "")) or _CASE.match(headers.get("Location", ""))
+    return found[1] if found else ""
+
+
 def _remember(session: Session, asked: Asked, answer: Answer) -> None:
-    session.execute(
-        sa.insert(KeyRow).values(
-            client=asked.client,
-            key=asked.key,
-            fingerprint=asked.fingerprint,
-            status=answer.status,
-            headers=dict(answer.headers),
-            body=answer.body.decode(),
-            created_at=now(),
-        )
-    )
+    """Bound by the event of the effect; of an answer that had none, by one of its own."""
+    row = vars(asked) | {"status": answer.status, "headers": dict(answer.headers), "body": answer.body.decode()}
+    row["created_at"] = now()
+    session.execute(sa.insert(KeyRow).values(row))
+    if not audit.tells(session):
+        shown = [case_of(answer.headers)]
+        outcome = audit.DONE if answer.status < 400 else audit.REFUSED
+        audit.record(session, asked.client, AGAIN, shown[0], shown=shown, outcome=outcome)
+    audit.bind(session, key_name(asked.client, asked.key), row)
 
 
 def _lost_race(error: DBAPIError) -> bool:

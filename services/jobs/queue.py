@@ -6,6 +6,7 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 from sqlalchemy.orm import Session
 
 from services import audit
+from services.audit.seals import JOBS
 from services.db import Database, now
 from services.db.migrate import one_at_a_time
 from services.errors import Unavailable
@@ -57,20 +58,11 @@ class Queue:
         job_id = job_name(kind, subject, model, version)
         if session.get(JobRow, job_id) is not None:
             return job_id
-        session.add(
-            JobRow(
-                id=job_id,
-                kind=kind,
-                subject=subject,
-                state=state.QUEUED,
-                attempts=0,
-                reason="",
-                version=version,
-                request_id=request_id.get(),
-                created_at=now(),
-            )
-        )
+        job = {"id": job_id, "kind": kind, "subject": subject, "version": version}
+        job |= {"request_id": request_id.get(), "created_at": now()}
+        session.add(JobRow(**job, state=state.QUEUED, attempts=0, reason=""))
         session.flush()
+        audit.bind(session, f"{JOBS}/{job_id}", job, of_case=state.case_of(subject))
         if again:
             self.renew(session, job_id, subject)
         else:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from clinimm.errors import ReportError
 from clinimm.report import pdf
 from services import audit, holds
+from services.audit.seals import explained
 from services.blobs import Blobs
 from services.db import Database
 from services.errors import NotFound, NotReady, Unavailable
@@ -70,11 +71,12 @@ def keep(session: Session, report: StoredReport, reliability: Reliability = UNKN
     """In the caller's transaction; harmless for a result that has its report."""
     if store.get(session, report.result_id) is not None:
         return
-    store.add(session, report, reliability)
+    shares = store.add(session, report, reliability)
     case_id, _, version = report.result_id.rpartition("-")
     facts: dict[str, Any] = {"record": report.record_sha256, "page": report.page_sha256}
     facts |= {"of_case": case_id, "wrote": [f"reports/{version}"]}
     audit.record(session, audit.SYSTEM, "report.stored", report.result_id, **facts)
+    audit.bind(session, *explained(version, reliability.word, shares), of_case=case_id)
 
 
 def _say_why_not(session: Session, case_id: str, result_id: str | None) -> None:

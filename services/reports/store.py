@@ -32,14 +32,21 @@ def get(session: Session, result_id: str) -> StoredReport | None:
     return None if row is None else StoredReport(row.result_id, row.record_sha256, row.page_sha256)
 
 
-def add(session: Session, report: StoredReport, reliability: Reliability) -> None:
+def add(session: Session, report: StoredReport, reliability: Reliability) -> dict[str, float]:
+    """Keeps a report, and what it says of its explanations beside the result in short: the shares that are kept."""
     session.add(ReportRow(**vars(report), created_at=now()))
     answer = sa.update(AnswerRow).where(AnswerRow.result_id == report.result_id)
     session.execute(answer.values(reliability=reliability.word).execution_options(synchronize_session=False))
-    for name, share in reliability.shares.items():
-        reading = sa.update(ReadingRow).where(ReadingRow.result_id == report.result_id, ReadingRow.input == name)
-        session.execute(reading.values(share=share).execution_options(synchronize_session=False))
+    shares = {name: float(share) for name, share in reliability.shares.items()}
+    reading = sa.update(ReadingRow).where(ReadingRow.result_id == report.result_id).returning(ReadingRow.input)
+    reading = reading.execution_options(synchronize_session=False)
+    kept = {
+        name: share
+        for name, share in shares.items()
+        if session.scalar(reading.where(ReadingRow.input == name).values(share=share)) is not None
+    }
     session.flush()
+    return kept
 
 
 def known(session: Session, sha256s: Collection[str]) -> set[str]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.findings import AnswerRow, FindingRow, ReadingRow
-from services.tables import CaseRow, FlagRow, ResultRow, locking
+from services.tables import Base, CaseRow, FlagRow, ResultRow, locking
 
 
 @dataclass(frozen=True)
@@ -80,24 +80,31 @@ def _add_in_short(session: Session, result: StoredResult) -> None:
         .values(current=False)
         .execution_options(synchronize_session=False)
     )
-    told = {"result_id": result.id, "case_id": result.case_id, "model": result.model, "created_at": result.created_at}
-    session.add(AnswerRow(**told, current=True, reliability=""))
-    session.add_all(_finding(result.id, target) for target in result.record["targets"])
-    weights = result.record["weights"]
-    session.add_all(
-        ReadingRow(result_id=result.id, input=name, status=state["status"], weight=weights.get(name, 0.0), share=None)
-        for name, state in result.record["inputs"].items()
-    )
+    session.add_all(row(**values) for row, values in in_short(vars(result)))
 
 
-def _finding(result_id: str, target: Mapping[str, Any]) -> FindingRow:
+def in_short(result: Mapping[str, Any]) -> list[tuple[type[Base], dict[str, Any]]]:
+    """The rows that are kept beside a result, given by its columns, as long as none supersedes it and it has no report:
+    of each the table and its columns."""
+    told = {name: result[name] for name in ("case_id", "model", "created_at")}
+    record, of_result = result["record"], {"result_id": result["id"]}
+    weights = record["weights"]
+    readings = [
+        {"input": name, "status": state["status"], "weight": weights.get(name, 0.0), "share": None}
+        for name, state in record["inputs"].items()
+    ]
+    return [
+        (AnswerRow, of_result | told | {"current": True, "reliability": ""}),
+        *((FindingRow, of_result | _finding(target)) for target in record["targets"]),
+        *((ReadingRow, of_result | reading) for reading in readings),
+    ]
+
+
+def _finding(target: Mapping[str, Any]) -> dict[str, Any]:
     possible = target.get("conformal_set")
-    return FindingRow(
-        result_id=result_id,
-        **{name: target[name] for name in ("target", "probability", "threshold", "decision")},
-        undecided=possible is not None and len(possible) != 1,
-        abstained=target["abstained"] or "",
-    )
+    told = {name: target[name] for name in ("target", "probability", "threshold", "decision")}
+    undecided = possible is not None and len(possible) != 1
+    return told | {"undecided": undecided, "abstained": target["abstained"] or ""}
 
 
 def _stored(session: Session, row: ResultRow) -> StoredResult:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services import audit
+from services.audit.seals import DRAWN, SAMPLES
 from services.db import Database, now
 from services.errors import NotFound
 from services.samples import store
@@ -96,7 +97,8 @@ class Samples:
                 "population": len(units),
                 "asked": sorted(filters.given),
             }
-            audit.record(session, client, "sample.drawn", sample.id, **told)
+            wrote = [f"{kind}/{sample.id}" for kind in (SAMPLES, DRAWN)]
+            audit.record(session, client, "sample.drawn", sample.id, wrote=wrote, **told)
         return sample.id
 
     def listed(self) -> list[Progress]:

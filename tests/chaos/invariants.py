@@ -15,8 +15,11 @@ from services.audit.verify import verify
 from services.blobs import Blobs, Sweeper
 from services.cases import store
 from services.cases.content import inputs_hash
+from services.cases.hold import known_secret
 from services.cases.stored import StoredCase
 from services.db import Database
+from services.evidence.finding import Bond
+from services.evidence.rows import Evidence
 from services.http.claims import Claims
 from services.jobs import state
 from services.reports import store as reports
@@ -75,6 +78,8 @@ def check(url: str, data: Path, acknowledged: list[Acknowledged]) -> Findings:
         found.orphans += [*_rows(session), *_files(session, blobs, data)]
         found.versions = session.scalar(sa.select(sa.func.count()).select_from(VersionRow)) or 0
         found.halved += _events(database, data / "heads")
+        evidence = Evidence(database, blobs, Bond(known_secret(data)), deep=False)
+        found.halved += [str(one) for one in evidence.findings()]
         found.results = session.scalar(sa.select(sa.func.count()).select_from(ResultRow)) or 0
     database.close()
     return found

@@ -1,6 +1,7 @@
 """Whatever is done to a stored row or file is found, and named."""
 
 import shutil
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,8 +29,14 @@ from services.cases.hold import read_secret
 from services.cli import cli
 from services.db import Database
 from services.db.lying import columns, lying, plain
+from services.evidence import WORKING
+from services.evidence.finding import Bond
 from services.evidence.rows import Evidence
-from services.tables import EventRow, ReportRow, ResultRow
+from services.jobs import state
+from services.jobs.letters import retry
+from services.samples.service import Samples, Wanted
+from services.tables import CaseRow, EventRow, JobRow, ReportRow, ResultRow
+from services.worklist.filters import Filters
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +47,10 @@ Place = tuple[str, str, int]  # a table's kind, a column, which of its rows
 def ward(
     request: pytest.FixtureRequest, tiny_artifact: Path, tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ward]:
-    """What two cases leave: one that grew after its answer, was signed off and whose film another one shares, one that
-    was held and reconciled, with a film that cannot be read."""
+    """What cases leave: one that grew after its answer, was signed off, asked for again and whose film another one
+    shares; one that was held and reconciled, with a film that cannot be read; one that is held; one that failed for
+    good, and one that did and was tried again; one whose note was corrected, posted again under another key. And a
+    sample of them."""
     data = tmp_path_factory.mktemp("evidence")
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_sqlite"), data / "clinimm.db")
@@ -61,12 +70,37 @@ def ward(
         headers = {"Idempotency-Key": "d", "If-Match": "*"}
         assert ward.api.post(f"{where}/reconciliations", json=decision, headers=headers).status_code == 202
         ward.work()
+        assert ward.api.post(f"/v1/cases/{case_id}/results", headers={"Idempotency-Key": "a"}).status_code == 200
+        post(ward.api, case("held"), [("image", film(4, patient="p-2"))])
+        for reference in ("failed", "failed-once"):
+            post(ward.api, case(reference))
+        once = [bury(ward, reference) for reference in ("failed", "failed-once")][-1]
+        assert retry(ward.database, once) == [once]
+        corrected = post(ward.api, case("corrected")).json()["id"]
+        assert add(ward.api, corrected, {"note": NOTE}).status_code == 202
+        mended = NOTE | {"status": "corrected", "text": "No effusion."}
+        assert add(ward.api, corrected, {"note": mended}).status_code == 202
+        assert post(ward.api, case("corrected")).json()["id"] == corrected
+        ward.work()
+        Samples(ward.database).new("ann", Wanted("random", 2, 7), Filters())
         yield ward
+
+
+NOTE = {"id": "N-1", "text": "Effusion.", "status": "final", "acquired_at": "2026-01-17T08:00:00Z"}
+
+
+def bury(ward: Ward, reference: str) -> str:
+    """Gives up the diagnosis of a case; the id of the job."""
+    of_case = sa.select(CaseRow.id).where(CaseRow.reference == reference)
+    with ward.database.write() as session:
+        job_id = session.scalars(sa.select(JobRow.id).where(JobRow.subject.in_(of_case))).one()
+        assert state.bury(session, job_id, "attempts_exhausted")
+    return job_id
 
 
 def evidence(ward: Ward, *, deep: bool = False) -> Evidence:
     blobs = ward.worker.blobs
-    return Evidence(ward.database, blobs, read_secret(blobs.root.parent), deep=deep)
+    return Evidence(ward.database, blobs, Bond(read_secret(blobs.root.parent)), deep=deep)
 
 
 def told(ward: Ward, **how: bool) -> set[str]:
@@ -146,6 +180,10 @@ def turned(kind: Any, value: Any, bit: int, *, whole: bool) -> Any:
         return not value
     if isinstance(value, int):
         return value ^ 1 << 6 + bit % 8  # not one of the lowest: another row may have that number
+    if isinstance(value, float):
+        return struct.unpack(
+            "<d", (int.from_bytes(struct.pack("<d", value), "little") ^ 1 << bit % 52).to_bytes(8, "little")
+        )[0]
     if isinstance(value, bytes | memoryview):
         data = bytearray(value) or bytearray(b"0")
         data[bit // 8 % len(data)] ^= 1 << bit % 8
@@ -171,14 +209,15 @@ def places(database: Database) -> list[Place]:
         for kind, one in KINDS.items()
         for number in range(len(rows(database, kind)))
         for column in one.table.columns
+        if column.name != WORKING.get(one.table.name)
     ]
 
 
 def test_nothing_is_found_where_nothing_was_done(ward: Ward) -> None:
     seen = evidence(ward, deep=True)
     assert list(seen.findings()) == []
-    assert seen.unbound == 0
-    assert seen.bound == sum(len(rows(ward.database, kind)) for kind in KINDS)
+    assert seen.bond.unbound == 0
+    assert seen.bond.bound == sum(len(rows(ward.database, kind)) for kind in KINDS)
     assert all(rows(ward.database, kind) for kind in KINDS)
 
 
@@ -229,10 +268,33 @@ def test_a_row_that_was_taken_out_and_one_that_was_put_in_are_named(ward: Ward, 
     assert told(ward) == set()
 
 
+def test_a_job_that_no_event_brought_to_its_state_is_named(ward: Ward) -> None:
+    jobs = rows(ward.database, "jobs")
+    assert {job["state"] for job in jobs} == {"done", "dead"}
+    for job in jobs:
+        for other in {"queued", "done", "dead"} - {job["state"]}:
+            found = with_columns(ward, JobRow.id == job["id"], state=other)
+            assert found == {f"row_changed\t{job['subject'][:36]}/jobs/{job['id']}"}
+    assert told(ward) == set()
+
+
+def with_columns(ward: Ward, job: sa.ColumnElement[bool], **values: str) -> set[str]:
+    """What is told while a job has these values."""
+    table = JobRow.__table__
+    with ward.database.write() as session:
+        before = session.execute(sa.select(*(table.c[name] for name in values)).where(job)).mappings().one()
+        session.execute(sa.update(table).where(job).values(values))
+    found = told(ward)
+    with ward.database.write() as session:
+        session.execute(sa.update(table).where(job).values(dict(before)))
+    return found
+
+
 OTHERS: dict[str, dict[str, Any]] = {
     "case": {"id": "0" * 36, "created_hash": "0" * 64},
     "results": {"version": 77, "inputs_hash": "0" * 64},
     "points": {"result_id": "other"},
+    "samples": {"id": "other"},
 }
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -254,7 +316,7 @@ def exchange(connection: sa.Connection, result_id: str, record: str) -> None:
 def test_one_turned_bit_of_any_file_is_named_with_what_it_is_of(ward: Ward) -> None:
     blobs = ward.worker.blobs
     names = [name for some in blobs.names() for name in some]
-    assert len(names) == 3 + 2 * len(rows(ward.database, "reports"))
+    assert len(names) == 4 + 2 * len(rows(ward.database, "reports"))
     for number, name in enumerate(sorted(names)):
         path = blobs.path(name)
         whole = path.read_bytes()

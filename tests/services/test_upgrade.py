@@ -33,6 +33,7 @@ from services.audit.verify import verify
 from services.blobs import Blobs
 from services.cases.hold import known_secret
 from services.db import Database
+from services.evidence.finding import Bond
 from services.evidence.rows import Evidence
 from services.jobs.prepare import prepared
 from services.settings import Settings
@@ -92,12 +93,13 @@ def upgraded(request: pytest.FixtureRequest, described_model: Path, tmp_path: Pa
 
 
 def test_rows_of_an_earlier_version_are_counted_and_held_against_what_their_events_say(upgraded: Upgraded) -> None:
-    seen = Evidence(upgraded.database, upgraded.blobs, known_secret(upgraded.blobs.root.parent))
+    bond = Bond(known_secret(upgraded.blobs.root.parent))
+    seen = Evidence(upgraded.database, upgraded.blobs, bond)
     # But the reports, of which the events of these rows name another record.
     wrong = [f"row_changed\t{ANSWERED}/reports/{number}" for number in (1, 2)]
     assert [str(one) for one in seen.findings() if one.kind != "file_missing"] == wrong
-    assert seen.unbound > 0
-    assert seen.bound == 0
+    assert bond.unbound > 0
+    assert bond.bound == 0
 
 
 def test_answered_case_is_read_as_it_was(upgraded: Upgraded) -> None:
