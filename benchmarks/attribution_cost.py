@@ -9,6 +9,7 @@ large model, of which one target is explained: these steps would take a quarter 
 import multiprocessing
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from clinimm.models.committee import Committee
 from clinimm.types import Attribution, Case
 
 TOLERANCE, MOST = 0.01, 400
-ROWS = 64
+ROWS, ROWS_OF_LARGE = 64, 8  # that Captum runs at once: all members' graphs are held together
 Asked = list[tuple[float, Question]]
 Maps = Mapping[str, np.ndarray]
 
@@ -66,7 +67,8 @@ def _of_case(predictor: Predictor, batch: Batch, is_large: bool) -> dict[str, fl
     }
     ours: list[Attribution] = runs["our explanation"].value
     changes = [one.logit - one.baseline_logit for one in ours]
-    theirs = [_captum(asked, change) for asked, change in zip(plain, changes, strict=True)]
+    rows = ROWS_OF_LARGE if is_large else ROWS
+    theirs = [_captum(asked, change, rows) for asked, change in zip(plain, changes, strict=True)]
     steps = [count for count, _ in theirs]
     runs["Captum's maps alone"] = Run(
         sum(run.seconds for _, run in theirs), max(run.megabytes for _, run in theirs), None
@@ -128,11 +130,11 @@ def _ends(asked: Asked) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     return tuple(one for one, _ in flat), tuple(one for _, one in flat)
 
 
-def _captum(asked: Asked, change: float) -> tuple[int, Run]:
+def _captum(asked: Asked, change: float, rows: int) -> tuple[int, Run]:
     """The fewest doublings of 50 steps with which Captum's maps add up, and what they cost and sum to."""
     steps = 50
     while True:
-        run = _run(lambda: sum(float(values.sum(dtype=np.float64)) for values in _maps(asked, steps).values()))  # noqa: B023
+        run = _run(lambda: sum(float(values.sum(dtype=np.float64)) for values in _maps(asked, steps, rows).values()))  # noqa: B023
         if abs(run.value - change) <= allowed(change, TOLERANCE) or steps >= MOST:
             return steps, run
         steps *= 2
@@ -152,7 +154,7 @@ def _off(maps: Mapping[str, np.ndarray], limit: Mapping[str, np.ndarray]) -> flo
     return apart / sum(float(np.abs(values).sum()) for values in limit.values())
 
 
-def _maps(asked: Asked, steps: int) -> dict[str, np.ndarray]:
+def _maps(asked: Asked, steps: int, rows: int = ROWS) -> dict[str, np.ndarray]:
     """Captum's maps with so many steps, words summed, all members together."""
     count = len(asked[0][1].used)
 
@@ -161,7 +163,7 @@ def _maps(asked: Asked, steps: int) -> dict[str, np.ndarray]:
         return torch.stack(parts).sum(0)
 
     case, baseline = _ends(asked)
-    found = IntegratedGradients(answer).attribute(case, baselines=baseline, n_steps=steps, internal_batch_size=ROWS)
+    found = IntegratedGradients(answer).attribute(case, baselines=baseline, n_steps=steps, internal_batch_size=rows)
     shapes = {modality.name: modality.shape for modality in asked[0][1].network.modalities}
     maps: dict[str, np.ndarray] = {}
     for name, values in zip([name for _, q in asked for name in q.used], found, strict=True):
@@ -174,7 +176,7 @@ def _maps(asked: Asked, steps: int) -> dict[str, np.ndarray]:
 def _run(work: Callable[[], Any], repeats: int = 1) -> Run:
     """Does the work in a process of its own."""
     context = multiprocessing.get_context("fork")
-    told = context.SimpleQueue()
+    receiver, sender = context.Pipe(duplex=False)
 
     def run() -> None:
         before, times = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
@@ -183,10 +185,14 @@ def _run(work: Callable[[], Any], repeats: int = 1) -> Run:
             value = work()
             times.append(time.perf_counter() - start)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        told.put(Run(statistics.median(times), grown, value))
+        sender.send(Run(statistics.median(times), grown, value))
 
     child = context.Process(target=run)
     child.start()
-    found: Run = told.get()
+    sender.close()
+    try:
+        found: Run = receiver.recv()
+    except EOFError:
+        sys.exit("what was to be timed died, for want of memory perhaps")
     child.join()
     return found
