@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clinimm.attribution.checks import allowed, completeness
-from clinimm.attribution.question import Question, slopes_at
+from clinimm.attribution.question import Question, seen_at
 from clinimm.types import Check, Kind
 
 Maps = dict[str, Tensor]
@@ -123,7 +123,7 @@ class _Path:
             for place, weight in stretch.weights():
                 weights[place] += self.voice.part * weight
         whole: Maps = {}
-        forgotten = [(self, place) for place in weights if place not in self._shares]
+        forgotten = [([self], place) for place in weights if place not in self._shares]
         again = ((place, shares) for _, place, _, shares in _seen(forgotten, rows))
         for place, shares in chain(self._shares.items(), again):
             for name, values in shares.items():
@@ -174,26 +174,35 @@ class _Walk:
 
 
 def _look(wanted: Sequence[Wanted], rows: int) -> None:
-    """Sees what is to be seen, net by net."""
-    of_net: dict[int, list[tuple[_Path, float]]] = {}
+    """Sees what is to be seen, net by net; where several targets of a case are asked of at one place, it runs once."""
+    points: dict[tuple[int, int, float], list[_Path]] = {}
     for path, places in wanted:
-        of_net.setdefault(id(path.voice.question.network), []).extend((path, place) for place in places)
-    for points in of_net.values():
-        for path, place, logit, shares in _seen(points, rows):
+        question = path.voice.question
+        for place in places:
+            points.setdefault((id(question.network), id(question.batch), place), []).append(path)
+    alike: dict[tuple[int, int], list[_Point]] = {}
+    for (net, _, place), paths in points.items():
+        alike.setdefault((net, len(paths)), []).append((paths, place))
+    for some in alike.values():
+        for path, place, logit, shares in _seen(some, rows):
             path.note(place, logit, shares)
 
 
-def _seen(points: Sequence[tuple[_Path, float]], rows: int) -> Iterator[tuple[_Path, float, float, Maps]]:
+_Point = tuple[Sequence[_Path], float]
+"""The paths of the targets of one case, and a place of theirs."""
+
+
+def _seen(points: Sequence[_Point], rows: int) -> Iterator[tuple[_Path, float, float, Maps]]:
     """The logit at each point, and what each place of each input adds to its rise along the path there; of one net, so
-    many rows at a time."""
+    many rows at a time, each for as many targets."""
     for start in range(0, len(points), rows):
         here = points[start : start + rows]
-        questions = [path.voice.question for path, _ in here]
-        logits, slopes = slopes_at(questions, [place for _, place in here])
-        for (path, place), logit, slope in zip(here, logits, slopes, strict=True):
-            path.passes += 1
-            question = path.voice.question
-            yield path, place, logit, {name: _share(question, name, values) for name, values in slope.items()}
+        found = seen_at([[path.voice.question for path in paths] for paths, _ in here], [place for _, place in here])
+        for (paths, place), of_row in zip(here, found, strict=True):
+            for path, (logit, slopes) in zip(paths, of_row, strict=True):
+                path.passes += 1
+                question = path.voice.question
+                yield path, place, logit, {name: _share(question, name, one) for name, one in slopes.items()}
 
 
 @dataclass(frozen=True)

@@ -87,28 +87,38 @@ def ask(network: Explainable, batch: Batch, target_index: int) -> Question:
     )
 
 
-def slopes_at(questions: Sequence[Question], places: Sequence[float]) -> tuple[list[float], list[dict[str, Tensor]]]:
-    """The logit of each question at its place of its path, and its gradient by each input in use. The questions are of
-    one net, which runs them all at once."""
-    first = questions[0]
-    used = [name for name in first.names if any(name in question.used for question in questions)]
-    ends = [dict(zip(one.used, one.at(place), strict=True)) for one, place in zip(questions, places, strict=True)]
+Seen = tuple[float, dict[str, Tensor]]
+"""A logit at a place of a path, and its gradient by each input in use."""
+
+
+def seen_at(asked: Sequence[Sequence[Question]], places: Sequence[float]) -> list[list[Seen]]:
+    """What the questions of each row see at its place of the path. Those of one row differ in their target alone, and
+    each row has as many; all are of one net, which runs every row once."""
+    rows = [questions[0] for questions in asked]
+    first = rows[0]
+    used = [name for name in first.names if any(name in row.used for row in rows)]
+    ends = [dict(zip(row.used, row.at(place), strict=True)) for row, place in zip(rows, places, strict=True)]
     embedded = {
-        name: torch.cat([end.get(name, one.embedded[name]) for one, end in zip(questions, ends, strict=True)]).detach()
+        name: torch.cat([end.get(name, row.embedded[name]) for row, end in zip(rows, ends, strict=True)]).detach()
         for name in first.names
     }
     varied = [embedded[name].requires_grad_() for name in used]
-    masks = {name: None if mask is None else _joined(questions, "masks", name) for name, mask in first.masks.items()}
-    quality = {name: _joined(questions, "quality", name) for name in first.names}
-    present = torch.cat([one.present for one in questions])
-    targets = torch.tensor([one.target_index for one in questions], device=present.device)
+    masks = {name: None if mask is None else _joined(rows, "masks", name) for name, mask in first.masks.items()}
+    quality = {name: _joined(rows, "quality", name) for name in first.names}
+    present = torch.cat([row.present for row in rows])
+    targets = torch.tensor([[one.target_index for one in questions] for questions in asked], device=present.device)
     with torch.enable_grad():
         tokens = first.network.encode(embedded, masks, present)
-        answers = first.network.fuse(tokens, present, quality).logits
-        logits = answers.gather(1, targets[:, None])[:, 0]
-        slopes = torch.autograd.grad(logits.sum(), varied)
-    named = dict(zip(used, slopes, strict=True))
-    return logits.tolist(), [{name: named[name][i] for name in one.used} for i, one in enumerate(questions)]
+        logits = first.network.fuse(tokens, present, quality).logits.gather(1, targets)
+        sums = logits.sum(0).unbind()
+        slopes = [
+            dict(zip(used, torch.autograd.grad(one, varied, retain_graph=one is not sums[-1]), strict=True))
+            for one in sums
+        ]
+    return [
+        [(logit, {name: slopes[i][name][number] for name in row.used}) for i, logit in enumerate(of_row)]
+        for number, (row, of_row) in enumerate(zip(rows, logits.tolist(), strict=True))
+    ]
 
 
 def _joined(questions: Sequence[Question], what: str, name: str) -> Tensor:

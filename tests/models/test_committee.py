@@ -10,6 +10,7 @@ from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_
 
 from clinimm.attribution.committee import explain_committee, explain_together
 from clinimm.attribution.explain import explain
+from clinimm.attribution.methods import STRETCHES
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
 from clinimm.models.features import fixed_encoders, joined
@@ -185,6 +186,20 @@ def test_what_is_asked_of_one_net_together_is_asked_at_once(committee: Committee
         explain_together(committee, [one])
     hook.remove()
     assert together < len(runs) - together
+
+
+def test_targets_of_a_case_share_the_rows_that_both_ask_for(committee: Committee) -> None:
+    nets, rows = Committee(committee.networks, None).eval(), list[int]()
+    encoder = nets.networks[0].encoders["cxr"]
+    hook = encoder.register_forward_hook(lambda _, __, tokens: rows.append(len(tokens.mask)))
+    one = random_batch(1, seed=9, present=torch.ones(1, 3, dtype=torch.bool))
+    asked = [(one, ("edema", 0)), (one, ("effusion", 1))]
+    explain_together(nets, asked)
+    together = sum(rows)
+    for each in asked:
+        explain_together(nets, [each])
+    hook.remove()
+    assert together <= sum(rows) - together - (2 * STRETCHES + 1)
 
 
 def test_its_state_goes_through_a_file_bit_for_bit(committee: Committee) -> None:
