@@ -63,6 +63,7 @@ def film_of(ward: Ward, case_id: str) -> Path:
     return ward.worker.blobs.path(part["sha256"])
 
 
+@pytest.mark.slow
 def test_rep_02_both_answers_to_a_case_that_grew_are_the_same_to_the_bit(
     ward: Ward, tiny_artifact: Path, tiny_cohort: Path
 ) -> None:
