@@ -30,7 +30,7 @@ class Question:
     def logits(self, *varied: Float[Tensor, "b ..."]) -> Float[Tensor, " b"]:
         """The target's logit for each row of `varied`, which follow the order of `used`. Carries gradients."""
         rows = varied[0].shape[0]
-        return self.fused(self.tokens(*varied), self.present.expand(rows, -1))
+        return self.answers(self.tokens(*varied), self.present.expand(rows, -1))[:, self.target_index]
 
     def tokens(self, *varied: Float[Tensor, "b ..."]) -> dict[str, Tokens]:
         rows = varied[0].shape[0]
@@ -39,12 +39,8 @@ class Question:
         masks = {name: None if mask is None else _repeat(mask, rows) for name, mask in self.masks.items()}
         return self.network.encode(embedded, masks, self.present.expand(rows, -1))
 
-    def fused(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:
-        """The target's logit when only the inputs in `present` are looked at."""
-        return self.answers(tokens, present)[:, self.target_index]
-
     def answers(self, tokens: Mapping[str, Tokens], present: Bool[Tensor, "b m"]) -> Float[Tensor, "b k"]:
-        """`fused` for every target at once."""
+        """The logits of all targets when only the inputs in `present` are looked at."""
         rows = present.shape[0]
         quality = {name: _repeat(value, rows) for name, value in self.quality.items()}
         return self.network.fuse(dict(tokens), present, quality).logits
@@ -53,10 +49,6 @@ class Question:
         """The inputs in use at a place of the straight path: 0 is the baselines, 1 the case."""
         ends = ((self.baseline[name], self.embedded[name]) for name in self.used)
         return tuple(baseline + place * (embedded - baseline) for baseline, embedded in ends)
-
-    def logit_at(self, place: float) -> float:
-        with torch.no_grad():
-            return float(self.logits(*self.at(place))[0])
 
     @property
     def names(self) -> tuple[str, ...]:
