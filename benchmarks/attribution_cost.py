@@ -26,6 +26,7 @@ from clinimm.attribution.committee import explain_together
 from clinimm.attribution.kept import Member
 from clinimm.attribution.question import Question, ask
 from clinimm.attribution.shapley import interaction_index, shapley_values, subset_answers
+from clinimm.attribution.smoothing import smoothed
 from clinimm.batch import Batch
 from clinimm.inference import Predictor, care_of
 from clinimm.models.committee import Committee
@@ -141,11 +142,16 @@ def _captum(asked: Asked, change: float, rows: int) -> tuple[int, Run]:
 
 
 def _off_limit(plain: Sequence[Asked], ours: Sequence[Maps], steps: Sequence[int]) -> dict[str, float]:
-    limits = [_maps(asked, MOST) for asked in plain]
-    theirs = [_maps(asked, count) for asked, count in zip(plain, steps, strict=True)]
+    limits = [_as_read(_maps(asked, MOST)) for asked in plain]
+    theirs = [_as_read(_maps(asked, count)) for asked, count in zip(plain, steps, strict=True)]
     return {
         f"off the limit, {whose}": max(map(_off, maps, limits)) for whose, maps in (("ours", ours), ("Captum", theirs))
     }
+
+
+def _as_read(maps: Maps) -> Maps:
+    """With pictures' maps smoothed, as ours are."""
+    return {name: smoothed(values) if values.ndim > 1 else values for name, values in maps.items()}
 
 
 def _off(maps: Mapping[str, np.ndarray], limit: Mapping[str, np.ndarray]) -> float:

@@ -1,4 +1,5 @@
-"""Explanations: maps by a joint path, refined until they add up, and exact Shapley values of the inputs.
+"""Explanations: maps by a joint path, refined until they add up and then smoothed, and exact Shapley values of the
+inputs.
 
 A committee's logit is a weighted mean of its members', and maps, Shapley values and interactions are linear in the
 logit, so those of the committee are the same weighted means."""
@@ -18,9 +19,10 @@ from clinimm.attribution.network import Explainable
 from clinimm.attribution.on_demand import grad_cam, occlusion, shapley_sampling
 from clinimm.attribution.question import Question, ask
 from clinimm.attribution.shapley import Subset, interaction_index, shapley_values, subset_answers
+from clinimm.attribution.smoothing import smoothed
 from clinimm.batch import Batch, Tokens
 from clinimm.choose import choose
-from clinimm.types import Attribution, Modality
+from clinimm.types import Attribution, Kind, Modality
 
 MAX_STEPS = 512
 ROWS = 32
@@ -136,6 +138,8 @@ def _attribution(asked: Asked, heard: Sequence[_Heard], path: Explained, method:
     voices = [one.voice for one in heard]
     question, modalities = voices[0].question, voices[0].question.network.modalities
     maps = {m.name: _whole(path.maps.get(m.name), m) for m in modalities}
+    if method == METHOD:
+        maps = {m.name: smoothed(maps[m.name]) if m.kind is Kind.IMAGE else maps[m.name] for m in modalities}
     subsets = {subset: sum(one.voice.part * one.subsets[subset] for one in heard) for subset in heard[0].subsets}
     shapley = shapley_values(question.used, subsets)
     interactions = interaction_index(question.used, subsets)

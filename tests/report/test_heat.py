@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -42,12 +41,11 @@ def test_layers_lie_on_the_stored_pixels_that_the_record_names(predictor, comple
     grid = record["inputs"]["cxr"]["grid"]
     assert (layer["start"], layer["end"], layer["shape"]) == (grid["start"], grid["end"], grid["cells"])
     values = np.frombuffer(base64.b64decode(layer["values"]), np.int8).reshape(layer["shape"])
-    row, column = np.unravel_index(int(np.abs(values).argmax()), values.shape)
     [view] = record["explanations"][0]["maps"]["cxr"]["views"]
-    at = [(i + 0.5) * (end - start) / n + start - 0.5 for i, n, start, end in zip(
-        (row, column), grid["cells"], grid["start"], grid["end"], strict=True
-    )]  # fmt: skip
-    assert at == pytest.approx(view["peak"], abs=1)
+    strongest = np.argwhere(np.abs(values) == np.abs(values).max())
+    cell = (np.array(grid["end"]) - grid["start"]) / grid["cells"]
+    at = (strongest + 0.5) * cell + grid["start"] - 0.5
+    assert np.abs(at - view["peak"]).max(axis=1).min() <= 1
 
 
 def test_a_volume_s_layers_fill_its_grid(volume_cohort, answer) -> None:
