@@ -5,43 +5,39 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from service_processes import Service, running
 
-BESIDE_AN_API, APART = ("serve", "--port", "0"), ("worker",)
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("typed", [BESIDE_AN_API, APART], ids=" ".join)
-def test_a_worker_that_is_killed_is_there_again_without_loading_anew(
-    typed: tuple[str, ...], tiny_artifact: Path, tmp_path: Path
-) -> None:
-    command, *options = typed
+@pytest.fixture(params=[("serve", "--port", "0"), ("worker",)], ids=" ".join)
+def service(request: pytest.FixtureRequest, tiny_artifact: Path, tmp_path: Path) -> Iterator[Service]:
+    command, *options = request.param
     with running(command, tmp_path / "data", tiny_artifact, *options) as service:
-        first = ready(service, 1)[0]
-        loaded = parent(first)
-        assert loaded not in (service.process.pid, os.getpid())
-        os.kill(first, signal.SIGKILL)
-        again = ready(service, 2)[1]
-        assert parent(again) == loaded
-        os.kill(loaded, signal.SIGKILL)  # then what they are forked from is loaded anew
-        third = ready(service, 3)[2]
-        assert parent(third) not in (loaded, 1)
-        assert service.stop() == 0
+        yield service
+
+
+def test_a_worker_that_is_killed_is_there_again_without_loading_anew(service: Service) -> None:
+    first = ready(service, 1)[0]
+    loaded = parent(first)
+    assert loaded not in (service.process.pid, os.getpid())
+    os.kill(first, signal.SIGKILL)
+    again = ready(service, 2)[1]
+    assert parent(again) == loaded
+    os.kill(loaded, signal.SIGKILL)  # then what they are forked from is loaded anew
+    third = ready(service, 3)[2]
+    assert parent(third) not in (loaded, 1)
+    assert service.stop() == 0
     await_gone(again, third)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("typed", [BESIDE_AN_API, APART], ids=" ".join)
-def test_a_worker_ends_with_a_keeper_that_is_killed(
-    typed: tuple[str, ...], tiny_artifact: Path, tmp_path: Path
-) -> None:
-    command, *options = typed
-    with running(command, tmp_path / "data", tiny_artifact, *options) as service:
-        [worker] = ready(service, 1)
-        service.kill()
+def test_a_worker_ends_with_a_keeper_that_is_killed(service: Service) -> None:
+    [worker] = ready(service, 1)
+    service.kill()
     await_gone(worker)
 
 
