@@ -34,7 +34,7 @@ from databases import new_database, postgres
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from clinimm.config import dump, load
+from clinimm.config import Config, dump, load
 
 ORTHANC = Path("/usr/sbin/Orthanc")
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so")
@@ -77,7 +77,7 @@ def main() -> None:
 def opened(place: Path, running: ExitStack) -> list[Door]:
     """Every service that can run here, listening."""
     server = running.enter_context(postgres(place / "pg"))
-    artifact = described(place / "artifact")
+    artifact = described(place / "artifact", load(CONFIG))
     doors: list[Door] = []
     for database, url in (("SQLite", ""), ("PostgreSQL", new_database(server, "clinimm"))):
         base = running.enter_context(clinimm(place / f"clinimm-{database}", artifact, url))
@@ -190,12 +190,12 @@ def orthanc(place: Path, postgres_url: str) -> Iterator[str]:
             process.terminate()
 
 
-def described(folder: Path) -> Path:
+def described(folder: Path, config: Config) -> Path:
     """All that the API reads of an artifact; no weights, which only a worker needs."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(dump(load(CONFIG)))
+    (folder / "config.json").write_text(dump(config))
     (folder / "metrics.json").write_text("{}")
-    (folder / "card.md").write_text("# quickstart\n")
+    (folder / "card.md").write_text(f"# {config.name}\n")
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps({"files": digests}))
     return folder

@@ -11,7 +11,7 @@ surprise there. "heavy": the same medians and quartiles with the tails of Studen
 the rule knows nothing. "real": the laboratory columns of DIR/appendicitis and DIR/covid_cxr, from which no limit was
 chosen. A value of 0 is not swapped, since it is 0 in every unit. With `limits` the sender states its reference range
 too, 15 % (standard deviation) off the table's. With `sender` the service has had such values from the sender before,
-all in one unit (`services.cases.usual_units`: from the twentieth on).
+all in one unit (`services.cases.usual_units`: from the twentieth on); `unit_swaps_stream.py` has it learn that.
 """
 
 import argparse
