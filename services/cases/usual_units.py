@@ -10,10 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from clinimm.errors import InputError
+from clinimm.io import ucum
 from clinimm.io.unit_spellings import ALIASES
 from services.cases.stored import StoredLab
 from services.tables import LabRow
@@ -27,7 +30,7 @@ def with_usual_units(session: Session, client: str, labs: Sequence[StoredLab]) -
     named = [replace(lab, series=_series(client, lab)) for lab in labs]
     usual = dict(_usual(session, sorted({lab.series for lab in named})))
     return tuple(
-        replace(lab, usual_unit=unit) if (unit := usual.get(lab.series, "")) != _spelled(lab.unit) else lab
+        replace(lab, usual_unit=unit) if _meant(unit := usual.get(lab.series, "")) != _meant(lab.unit) else lab
         for lab in named
     )
 
@@ -39,15 +42,17 @@ def _series(client: str, lab: StoredLab) -> str:
 
 
 def _usual(session: Session, series: Sequence[str]) -> Iterator[tuple[str, str]]:
-    units: dict[str, Counter[str]] = {one: Counter() for one in series}
+    units: dict[str, Counter[ucum.Unit | str]] = {one: Counter() for one in series}
+    spelled: dict[ucum.Unit | str, str] = {}
     for start in range(0, len(series), _AT_ONCE):
         each = [_last(one) for one in series[start : start + _AT_ONCE]]
         for name, unit in session.execute(sa.union_all(*each)):
-            units[name][_spelled(unit)] += 1
+            units[name][_meant(unit)] += 1
+            spelled[_meant(unit)] = _spelled(unit)
     for name, counted in units.items():
-        for unit, times in counted.most_common(1):
+        for meant, times in counted.most_common(1):
             if counted.total() >= FEWEST and times >= NEARLY_ALL * counted.total():
-                yield name, unit
+                yield name, spelled[meant]
 
 
 def _last(series: str) -> sa.Select[str, str]:
@@ -58,3 +63,12 @@ def _last(series: str) -> sa.Select[str, str]:
 
 def _spelled(unit: str) -> str:
     return ALIASES.get(unit.strip(), unit.strip())
+
+
+@lru_cache(maxsize=4096)
+def _meant(unit: str) -> ucum.Unit | str:
+    """The unit that all ways to write it share, 10*3/uL and 10*9/L; what is written where that is no unit."""
+    try:
+        return ucum.parse(_spelled(unit))
+    except InputError:
+        return _spelled(unit)

@@ -39,6 +39,13 @@ def test_few_values_make_no_habit_and_two_units_none(api: httpx.Client) -> None:
         assert sent(api, number, lab(4, "mg/L" if number % 4 else "mg/dL", "CRP")) != ["suspected_unit_error"]
 
 
+def test_equal_units_are_one_however_they_are_written(api: httpx.Client) -> None:
+    for number in range(FEWEST):
+        assert sent(api, number, lab(40, "mg/L" if number % 2 else "ug/mL")) == [""]
+    assert sent(api, 50, lab(4, "mg/dL")) == ["suspected_unit_error"]
+    assert [sent(api, 51 + number, lab(40, unit)) for number, unit in enumerate(("ug/mL", "mg/L"))] == [[""], [""]]
+
+
 def test_sender_that_changes_for_good_is_believed_again(api: httpx.Client) -> None:
     for number in range(LAST):
         assert sent(api, number, lab(40, "mg/L")) == [""]
