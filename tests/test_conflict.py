@@ -42,6 +42,7 @@ def test_a_vacuous_opinion_conflicts_with_nothing() -> None:
     assert conflict(opinions(np.array([0.01, 0.99])), np.zeros((2, 2))).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_untouched_cases_are_flagged_as_rarely_as_promised_and_swapped_ones_far_more_often(
     world: World, fits: tuple[Calibrator, Disagreements], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_every_pattern_is_covered_within_two_points_whatever_made_inputs_missing
         assert covered[rows].mean() == pytest.approx(0.9, abs=0.02 + 2 * np.sqrt(0.09 / rows.sum() + 0.09 / 6 / 300))
 
 
+@pytest.mark.slow
 def test_the_few_ill_are_covered_as_often_as_the_many_well_and_with_one_limit_they_are_not() -> None:
     world = World("mcar", prevalence=0.12)
     test = world.draw(10_000, seed=99)

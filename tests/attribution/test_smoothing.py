@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from clinimm.attribution.smoothing import SCALE, smoothed
 
 SHAPES = st.one_of(
-    st.tuples(st.integers(1, 2), st.integers(1, 60), st.integers(1, 60)),
-    st.tuples(st.just(1), st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
+    st.tuples(st.integers(1, 2), st.integers(1, 30), st.integers(1, 30)),
+    st.tuples(st.just(1), st.integers(1, 14), st.integers(1, 14), st.integers(1, 3)),
 )
 VALUES = st.one_of(st.just(0.0), st.floats(-1, 1, width=32).filter(lambda value: abs(value) > 1e-6))
 

@@ -68,6 +68,7 @@ def test_redundant_signs_survive_the_loss_of_either_source() -> None:
     assert oracle("pneumonia", (Kind.IMAGE, Kind.TEXT), **{**redundant, "mechanism": Mechanism.UNIQUE}) < 0.9
 
 
+@pytest.mark.slow
 def test_synergy_for_the_whole_cohort_leaves_single_inputs_near_chance() -> None:
     for target in ("pneumonia", "heart_failure", "arrhythmia"):
         assert all(oracle(target, (kind,), mechanism=Mechanism.SYNERGY) < 0.69 for kind in KINDS)

@@ -26,6 +26,7 @@ def test_lab_16_a_swapped_unit_is_noticed(key: str) -> None:
     assert ours.doubted / ours.sound <= 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["crp", "bilirubin", "urea"])
 def test_lab_16_where_a_value_cannot_tell_the_senders_limits_do(key: str) -> None:
     alone, told = counted(key, "ours"), counted(key, "ours+limits")

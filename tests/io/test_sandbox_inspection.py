@@ -65,6 +65,7 @@ def test_none_is_lost_of_more_than_one_batch(sandbox: Sandbox, film: Path, tmp_p
     assert sandbox.inspect_all([]) == []
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_child_hides_no_other(film: Path, tmp_path: Path) -> None:
     """Three million elements, within a limit that was set too high, and no time for them."""
     slow = tmp_path / "slow"

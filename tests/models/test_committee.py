@@ -158,6 +158,7 @@ def nothing_known_of_the_absent(batch: Batch) -> Batch:
     return replace(batch, modalities=parts)
 
 
+@pytest.mark.slow
 def test_cases_and_targets_explained_together_are_explained_as_alone(committee: Committee) -> None:
     batch = nothing_known_of_the_absent(random_batch(5, seed=4))
     cases = [batch.rows(torch.tensor([i])) for i in range(5)]

@@ -15,6 +15,7 @@ from services.jobs.engine import Engine, Job
 from services.settings import Settings
 
 
+@pytest.mark.slow
 def test_job_that_cannot_be_concluded_is_dead_and_leaves_nothing(
     api: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,12 +194,13 @@ def answering(settings: Settings, tiny_artifact: Path, monkeypatch: pytest.Monke
     return settings.model_copy(update={"artifact": tiny_artifact})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "kinds"),
     [
         pytest.param(errno.ENOSPC, {"INSERT results", "COMMIT events"}, id="ENOSPC-some"),
-        pytest.param(errno.EINTR, {"COMMIT operation_outputs"}, id="EINTR-some", marks=pytest.mark.slow),
-        *(pytest.param(fault, None, id=name, marks=pytest.mark.slow) for name, fault in ERRORS.items()),
+        pytest.param(errno.EINTR, {"COMMIT operation_outputs"}, id="EINTR-some"),
+        *(pytest.param(fault, None, id=name) for name, fault in ERRORS.items()),
     ],
 )
 def test_sqlite_may_fail_at_any_statement_of_a_diagnosis(

@@ -70,6 +70,7 @@ def working(database: Database, diary: Diary) -> Iterator[None]:
         worker.stop(5)
 
 
+@pytest.mark.slow
 def test_job_is_concluded_at_once_though_others_write_meanwhile(
     database: Database, queue: Queue, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,6 +144,7 @@ def test_dead_job_is_told_of_and_tried_again_when_it_is_asked_for(
     assert sorted(told) == sorted(line[0] for line in dead)
 
 
+@pytest.mark.slow
 def test_worker_speaks_under_the_id_of_the_request(either_api: httpx.Client, database: Database) -> None:
     case_id = post(either_api, case(), headers={"X-Request-Id": "trace-7"}).json()["id"]
     with working(database, Diary({})):

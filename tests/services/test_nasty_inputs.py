@@ -210,6 +210,7 @@ def test_chunks_with_trailers_are_taken_and_the_trailers_are_not(door: Door) -> 
     check_outlived(door)
 
 
+@pytest.mark.slow
 def test_clients_that_stall_lock_nobody_out(door: Door) -> None:
     """More of them than may upload at once: each is told that it is too slow, and its place is free again."""
     before = door.kept()

@@ -79,6 +79,7 @@ def test_rep_02_both_answers_to_a_case_that_grew_are_the_same_to_the_bit(
     ]
 
 
+@pytest.mark.slow
 def test_rep_02_an_old_answer_is_replayed_with_what_was_then_said_of_its_modalities(
     own_ward: Ward, tiny_artifact: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_statement_that_is_slow_is_waited_for(proxy: tuple[Proxy, str]) -> None:
     database.close()
 
 
+@pytest.mark.slow
 def test_statement_that_the_silence_overtakes_is_given_up_and_its_connection_lost(proxy: tuple[Proxy, str]) -> None:
     database = Database(proxy[1])
     with database.read() as session:

@@ -140,6 +140,7 @@ def test_what_cannot_be_told_of_is_not_shown(api: httpx.Client, of_api: Database
     assert api.get(made).status_code == 200
 
 
+@pytest.mark.slow
 def test_many_who_read_and_write_at_once_leave_one_chain(either_api: httpx.Client, database: Database) -> None:
     made = post(either_api, case()).json()["links"]["self"]
 

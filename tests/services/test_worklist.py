@@ -135,6 +135,7 @@ def test_choices_are_what_there_is_each_once(listed: dict[str, str], database: D
     assert (choices.models, choices.senders) == (["d" * 64, "e" * 64], ["local"])
 
 
+@pytest.mark.slow
 def test_migration_fills_what_the_stores_write(listed: dict[str, str], database: Database) -> None:
     before = short(database)
     take_back(database, "0005")
