@@ -70,10 +70,10 @@ def explain_all(
     digits may depend on what is asked together.
 
     The path is refined until the maps sum to the change of the logit within `tolerance` (or 1e-3 logits), or until a
-    member has `max_steps` points on average: then the completeness check says that they do not. What other methods than
-    the default promise is in `on_demand`; completeness is not. `forward_passes` counts rows through the encoders, over
-    all members; re-running the fusion is not counted. Memory is that of `internal_batch_size` rows, fewer of a large
-    volume, and of the maps.
+    member has `max_steps` points on average: then the completeness check says that they do not. Then pictures' maps are
+    smoothed, which changes no sum. What other methods than the default promise is in `on_demand`; completeness is not,
+    nor are they smoothed. `forward_passes` counts rows through the encoders, over all members; re-running the fusion is
+    not counted. Memory is that of `internal_batch_size` rows, fewer of a large volume, and of the maps.
 
     Raises ConfigError for an unknown `method`, ValueError for a batch of more than one."""
     walk, known = choose(METHODS, method, "method"), dict[tuple[int, int], _Said]()
