@@ -1,6 +1,7 @@
 """What was planted in a synthetic cohort, and how much of an explanation is there: for `benchmarks/attribution.py`."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,15 @@ from clinimm.types import Case, Kind, Modality, Note
 
 VISIBLE = 0.1  # of the greatest difference: less of a sign than that, nobody sees
 COVERED = 0.5  # of a patch: then it counts as the sign's
+STRONGEST = 0.1  # of the places that a sign takes up
+SHARES = ("read", "finest", "finest, strongest")
+Shares = tuple[float, float, float]
 
 
-def top_share(scores: np.ndarray, planted: np.ndarray) -> float:
-    """Of what the k highest scores raise the answer by, the share in the k planted places; NaN where k is 0."""
-    raised, k = np.clip(scores, 0, None), int(planted.sum())
+def top_share(scores: np.ndarray, planted: np.ndarray, part: float = 1.0) -> float:
+    """Of what the k highest scores raise the answer by, the share in the planted places, of which k is that part; NaN
+    where k is 0."""
+    raised, k = np.clip(scores, 0, None), math.ceil(part * int(planted.sum()))
     first = np.argsort(-raised, kind="stable")[:k]
     whole = float(raised[first].sum())
     return float(raised[first][planted[first]].sum()) / whole if whole else float("nan") if not k else 0.0
@@ -65,10 +70,11 @@ class Truth:
 
 def planted_shares(predictor: Predictor, cohort: Path, cases: Sequence[Case]) -> dict[str, Any]:
     """For each input that alone carries a sign: the share of the strongest places that lie in it, at the scale at which
-    an explanation is read (patches, sentences, values) and at the finest (pixels, word pieces, values)."""
+    an explanation is read (patches, sentences, values) and at the finest (pixels, word pieces, values); of the very
+    strongest, too."""
     evidence = read_evidence(cohort)
     truth = Truth.of(cohort, len(read_cohort(predictor.config, cohort)))
-    found: dict[str, list[tuple[float, float]]] = {}
+    found: dict[str, list[Shares]] = {}
     for case in cases:
         batch = predictor.admit(case)[0]
         for j, target in enumerate(predictor.config.target_names):
@@ -80,36 +86,35 @@ def planted_shares(predictor: Predictor, cohort: Path, cases: Sequence[Case]) ->
                 shares = _shares(predictor, modality, case, batch, planted, truth, target, values)
                 found.setdefault(modality.name, []).append(shares)
     return {
-        name: {"cases": len(pairs), "read": _mean(pairs, 0), "finest": _mean(pairs, 1)} for name, pairs in found.items()
+        name: {"cases": len(shares), **dict(zip(SHARES, np.nanmean(shares, axis=0).tolist(), strict=True))}
+        for name, shares in found.items()
     }
-
-
-def _mean(pairs: Sequence[tuple[float, float]], which: int) -> float:
-    return float(np.nanmean([pair[which] for pair in pairs]))
 
 
 def _shares(
     predictor: Predictor, modality: Modality, case: Case, batch: Batch, planted: Planted, truth: Truth, target: str,
     values: np.ndarray,
-) -> tuple[float, float]:  # fmt: skip
+) -> Shares:  # fmt: skip
     if modality.kind is Kind.IMAGE:
         pixels = truth.sign(case.case_id, target, modality.shape[1:])
         units = units_of(predictor.network.networks[0], batch)[modality.name]
         area = units.scores(pixels.astype(float)) / np.bincount(units.owner.ravel(), minlength=units.count)
-        return top_share(units.scores(values), area >= COVERED), top_share(values.ravel(), pixels.ravel())
+        return top_share(units.scores(values), area >= COVERED), *_finest(values.ravel(), pixels.ravel())
     if modality.kind is Kind.TEXT:
         note = case.inputs[modality.name]
         text = note.text if isinstance(note, Note) else ""
         return _in_sentences(predictor.preparer.words(modality.name, text), text, planted.spans[0], values)
     names = np.array([analyte.name in planted.analytes for analyte in modality.analytes])
     known = batch.modalities[modality.name].mask
-    share = top_share(values, names if known is None else names & known[0].numpy())
-    return share, share
+    whole, strongest = _finest(values, names if known is None else names & known[0].numpy())
+    return whole, whole, strongest
 
 
-def _in_sentences(
-    offsets: Sequence[tuple[int, int]], text: str, sign: tuple[int, int], values: np.ndarray
-) -> tuple[float, float]:
+def _finest(values: np.ndarray, planted: np.ndarray) -> tuple[float, float]:
+    return top_share(values, planted), top_share(values, planted, STRONGEST)
+
+
+def _in_sentences(offsets: Sequence[tuple[int, int]], text: str, sign: tuple[int, int], values: np.ndarray) -> Shares:
     """The sign of a note is its whole sentence: what is said with it is only said because of it."""
     cuts = spans(text)
     wanted = np.array([start < sign[1] and end > sign[0] for start, end in cuts])
@@ -117,4 +122,4 @@ def _in_sentences(
         [next((i for i, (x, y) in enumerate(cuts) if b > a and x <= a < y), len(cuts)) for a, b in offsets]
     )
     sums = np.bincount(owner, weights=values, minlength=len(cuts) + 1)[:-1]
-    return top_share(sums, wanted), top_share(values, np.append(wanted, False)[owner])
+    return top_share(sums, wanted), *_finest(values, np.append(wanted, False)[owner])
