@@ -1,12 +1,12 @@
 """Are explanations to be trusted, and what do they cost? On the test cases of a synthetic cohort whose truth is known.
 
-    python benchmarks/attribution.py [--artifact DIR --cohort DIR] [--cases 45] [--costs 5] [--json FILE]
-                                     [--large DIR] [--data DIR --boxed ARTIFACT]
+    python benchmarks/attribution.py [--artifact DIR --cohort DIR | --synthetic 1000] [--cases 45] [--costs 5]
+                                     [--large DIR] [--data DIR --boxed ARTIFACT] [--json FILE]
 
 Without an artifact it writes a cohort and trains configs/quickstart.toml on it first. `planted`: cases whose sign lies
-in one input alone; of the mass of the k strongest places, k being as many as the sign takes up, the share that lies in
-the sign. A film's sign is what differs from the same film drawn without it, a note's its sentence. `faithful`: what
-`clinimm train` tells of an artifact's explanations and `clinimm promote` judges them by (see
+in one input alone; of the mass of the k strongest places, k being as many as the sign takes up or a tenth of them, the
+share that lies in the sign. A film's sign is what differs from the same film drawn without it, a note's its sentence.
+`faithful`: what `clinimm train` tells of an artifact's explanations and `clinimm promote` judges them by (see
 clinimm/evaluation/faithfulness.py), against 20 random orders, with 95 % intervals by drawing patients. `checks`: what
 each check says of these explanations, and of the same maps dealt out anew among their units: the limits in
 `clinimm.config.explain` are chosen by it. `cost`: beside plain Captum, see attribution_cost.py; with --large of nets of
@@ -195,6 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--artifact", type=Path, help="a trained model; needs --cohort")
     parser.add_argument("--cohort", type=Path, help="the synthetic cohort that it was trained on")
+    parser.add_argument("--synthetic", type=int, default=1000, help="cases of a cohort that is written")
     parser.add_argument("--cases", type=int, default=45, help="test cases to explain")
     parser.add_argument("--costs", type=int, default=5, help="complete test cases to time")
     parser.add_argument("--large", type=Path, help="folder of a large model, trained there once (see late_labs.py)")
@@ -204,7 +205,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cohort = asked.cohort or Path(scratch) / "cohort"
-        artifact = asked.artifact or train_one(cohort, Path(scratch) / "run", 1000, 7)
+        artifact = asked.artifact or train_one(cohort, Path(scratch) / "run", asked.synthetic, 7)
         found = run(Predictor.load(artifact), cohort, asked)
     for part, rows in found.items():
         print(f"\n{part}")

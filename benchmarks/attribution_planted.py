@@ -13,6 +13,7 @@ import torch
 from clinimm.attribution.committee import explain_committee
 from clinimm.attribution.units import units_of
 from clinimm.batch import Batch
+from clinimm.bootstrap import patient_bootstrap
 from clinimm.data.cohort import read_cohort
 from clinimm.data.picture import onto_grid, place
 from clinimm.data.synthetic.chance import Stream, generator
@@ -27,6 +28,7 @@ from clinimm.types import Case, Kind, Modality, Note
 VISIBLE = 0.1  # of the greatest difference: less of a sign than that, nobody sees
 COVERED = 0.5  # of a patch: then it counts as the sign's
 STRONGEST = 0.1  # of the places that a sign takes up
+RESAMPLES = 2000
 SHARES = ("read", "finest", "finest, strongest")
 Shares = tuple[float, float, float]
 
@@ -70,11 +72,11 @@ class Truth:
 
 def planted_shares(predictor: Predictor, cohort: Path, cases: Sequence[Case]) -> dict[str, Any]:
     """For each input that alone carries a sign: the share of the strongest places that lie in it, at the scale at which
-    an explanation is read (patches, sentences, values) and at the finest (pixels, word pieces, values); of the very
-    strongest, too."""
+    an explanation is read (patches, sentences, values) and at the finest (pixels, word pieces, values), of the very
+    strongest, too; with 95 % intervals by drawing patients."""
     evidence = read_evidence(cohort)
     truth = Truth.of(cohort, len(read_cohort(predictor.config, cohort)))
-    found: dict[str, list[Shares]] = {}
+    found: dict[str, list[tuple[str, Shares]]] = {}
     for case in cases:
         batch = predictor.admit(case)[0]
         for j, target in enumerate(predictor.config.target_names):
@@ -84,11 +86,18 @@ def planted_shares(predictor: Predictor, cohort: Path, cases: Sequence[Case]) ->
             if alone and modality is not None and bool(batch.modalities[modality.name].present[0]):
                 values = explain_committee(predictor.network, batch, j, target_name=target).maps[modality.name]
                 shares = _shares(predictor, modality, case, batch, planted, truth, target, values)
-                found.setdefault(modality.name, []).append(shares)
-    return {
-        name: {"cases": len(shares), **dict(zip(SHARES, np.nanmean(shares, axis=0).tolist(), strict=True))}
-        for name, shares in found.items()
-    }
+                found.setdefault(modality.name, []).append((case.patient_id, shares))
+    return {name: _means(told) for name, told in found.items()}
+
+
+def _means(told: Sequence[tuple[str, Shares]]) -> dict[str, float]:
+    patients, shares = zip(*[one for one in told if not np.isnan(one[1]).any()], strict=True)
+    columns = dict(zip(SHARES, np.array(shares).T, strict=True))
+    means = {name: lambda weights, of=of: weights @ of / weights.sum(1) for name, of in columns.items()}
+    found: dict[str, float] = {"cases": len(patients)}
+    for name, mean in patient_bootstrap(means, patients, resamples=RESAMPLES, seed=0).items():
+        found |= {name: mean.value, f"{name}, low": mean.low, f"{name}, high": mean.high}
+    return found
 
 
 def _shares(
