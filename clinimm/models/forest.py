@@ -42,14 +42,14 @@ class Forest(nn.Module):
 
     def probability(self, x: Float[Tensor, "b p"]) -> Float[Tensor, " b"]:
         """The mean probability of all trees: over the leaves, the share of the case that reaches each."""
+        parents, leaf = self.parent.long(), self.leaf.long()
+        features, thresholds = self.feature.long()[parents], self.threshold[parents]
         reached = [x.new_ones(len(x), self.depths[0])]
         start = 0
         for above, here in pairwise(self.depths):
-            low, high = start + above, start + above + here
-            parent = self.parent[low:high].long()
-            distance = (self.threshold[parent] - x[:, self.feature[parent].long()]) / self.blur
-            share = torch.sigmoid(distance * self.side[low:high])
-            reached.append(reached[-1][:, parent - start] * share)
+            level = slice(start + above, start + above + here)
+            distance = (thresholds[level] - x.index_select(1, features[level])) / self.blur
+            share = torch.sigmoid(distance * self.side[level])
+            reached.append(reached[-1].index_select(1, parents[level] - start) * share)
             start += above
-        whole = torch.cat(reached, dim=1)[:, self.leaf.long()]
-        return (whole @ self.value[self.leaf.long()]) / self.trees
+        return (torch.cat(reached, dim=1).index_select(1, leaf) @ self.value[leaf]) / self.trees
