@@ -17,7 +17,7 @@ from services.cases.stored import LOST
 from services.cases.versions import CREATED, as_told
 from services.db import Database
 from services.db.lying import columns, lying, plain
-from services.evidence import derived, files, jobs, keys, samples
+from services.evidence import derived, files, jobs, keys, points, samples
 from services.evidence.finding import BLOCK, CHANGED, CONTENT, GONE, UNKNOWN, Bond, Finding
 from services.evidence.told import Key, Told, told
 from services.http.ids import CASE_ID
@@ -61,6 +61,7 @@ class Evidence:
         with self.database.read() as session, lying(session):
             yield from keys.wrong(session, self.bond)
             yield from samples.wrong(session, self.bond)
+            yield from points.wrong(session)
 
     def _present(self) -> Iterator[Finding]:
         last = -1

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from service_processes import new_database, running_api
 from service_requests import case, cohort_film, post
+from sqlalchemy.orm import Session
 
 from clinimm.errors import ConfigError
 from clinimm.inference import Predictor
@@ -21,6 +22,7 @@ from services.cases import load
 from services.cases import store as cases
 from services.db import Database
 from services.diagnosis import Diagnosis
+from services.evidence import points
 from services.jobs import state
 from services.jobs.queue import Queue
 from services.results import service as results
@@ -204,6 +206,28 @@ def test_what_was_kept_before_the_extension_was_set_is_found_too(pgvector: Setti
     database.close()
     assert found["exact"] is False
     assert {one["case_id"] for one in found["similar"]} == set(ids[1:])
+
+
+def test_copy_that_is_searched_is_compared_with_what_is_kept(pgvector: Settings) -> None:
+    database = Database(pgvector.url)
+    with running_api(pgvector) as api:
+        first, second, third = Place(api, database, opened(database, "pgvector", MODEL, WIDTH)).cohort(
+            unit_vectors(3), list("abc")
+        )
+    with database.engine.begin() as owner:
+        assert not list(points.wrong(Session(owner)))
+        change = "UPDATE embedding_points SET {} WHERE case_id = '{}'"
+        turned = f"point = CAST('{to_sql(to_bytes(np.nextafter(unit_vectors(3)[0], 2)))}' AS vector)"
+        owner.execute(sa.text(change.format(turned, first)))
+        owner.execute(sa.text(change.format("patient_id = 'z'", second)))
+        owner.execute(sa.text("ALTER TABLE embedding_points DROP CONSTRAINT embedding_points_case_id_model_fkey"))
+        owner.execute(sa.text(f"UPDATE embedding_points SET model = '{OTHER}' WHERE case_id = '{third}'"))
+        found = {str(one) for one in points.wrong(Session(owner))}
+    database.close()
+    assert found == {
+        *(f"row_changed\t{one}/embedding_points" for one in (first, second)),
+        f"row_unknown\t{third}/embedding_points",
+    }
 
 
 def test_a_start_without_the_extension_is_refused_with_what_to_do(postgres_url: str, settings: Settings) -> None:
