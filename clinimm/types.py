@@ -285,7 +285,8 @@ class Attribution:
     `net` sums a map with its signs, `gross` without. `shapley` are the exact Shapley values of the modalities against
     `prior_logit`, the answer with no input at all; they sum to `logit - prior_logit`. `interactions` holds the Shapley
     interaction index of each pair. `subsets` gives the logit of every subset of the inputs, joined by "+".
-    `baseline_logit` is the answer at the integrated gradients' baselines; `baselines` names them."""
+    `baseline_logit` is the answer at the integrated gradients' baselines; `baselines` names them. `smoothing` is the
+    standard deviation that the maps of pictures were smoothed with, as a share of each side; 0 where they were not."""
 
     case_id: str
     target: str
@@ -303,6 +304,7 @@ class Attribution:
     steps: int
     forward_passes: int
     checks: tuple[Check, ...]
+    smoothing: float = 0.0
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from clinimm.attribution.network import Explainable
 from clinimm.attribution.on_demand import grad_cam, occlusion, shapley_sampling
 from clinimm.attribution.question import Question, ask
 from clinimm.attribution.shapley import Subset, interaction_index, shapley_values, subset_answers
-from clinimm.attribution.smoothing import smoothed
+from clinimm.attribution.smoothing import SCALE, smoothed
 from clinimm.batch import Batch, Tokens
 from clinimm.choose import choose
 from clinimm.types import Attribution, Kind, Modality
@@ -138,8 +138,8 @@ def _attribution(asked: Asked, heard: Sequence[_Heard], path: Explained, method:
     voices = [one.voice for one in heard]
     question, modalities = voices[0].question, voices[0].question.network.modalities
     maps = {m.name: _whole(path.maps.get(m.name), m) for m in modalities}
-    if method == METHOD:
-        maps = {m.name: smoothed(maps[m.name]) if m.kind is Kind.IMAGE else maps[m.name] for m in modalities}
+    pictures = [m.name for m in modalities if method == METHOD and m.kind is Kind.IMAGE and m.name in question.used]
+    maps |= {name: smoothed(maps[name]) for name in pictures}
     subsets = {subset: sum(one.voice.part * one.subsets[subset] for one in heard) for subset in heard[0].subsets}
     shapley = shapley_values(question.used, subsets)
     interactions = interaction_index(question.used, subsets)
@@ -164,6 +164,7 @@ def _attribution(asked: Asked, heard: Sequence[_Heard], path: Explained, method:
         steps=path.steps,
         forward_passes=path.passes + 2 * len(voices) * bool(question.used),
         checks=(*([path.check] if path.check else []), efficiency(sum(shapley.values(), 0.0), logit, prior)),
+        smoothing=SCALE if pictures else 0.0,
     )
 
 

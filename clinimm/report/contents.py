@@ -23,7 +23,10 @@ _ORDER = (
     (
         "reliability",
         "Reliability of the explanation",
-        tuple(f"{_WHY}/{key}" for key in ("target", "method", "baselines", "steps", "forward_passes", "trusted")),
+        tuple(
+            f"{_WHY}/{key}"
+            for key in ("target", "method", "baselines", "steps", "forward_passes", "smoothing", "trusted")
+        ),
     ),
     (
         "inputs",

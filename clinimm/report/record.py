@@ -104,6 +104,7 @@ def _explanation(
         "baselines": dict(attribution.baselines),
         "steps": attribution.steps,
         "forward_passes": attribution.forward_passes,
+        "smoothing": attribution.smoothing,
         "logit": _finite(attribution.logit),
         "prior_logit": _finite(attribution.prior_logit),
         "baseline_logit": _finite(attribution.baseline_logit),

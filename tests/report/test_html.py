@@ -63,6 +63,15 @@ def test_the_page_loads_nothing_and_runs_nothing(record):
     assert "://" not in render(record)
 
 
+def test_smoothing_is_told_of_a_record_that_has_it_and_of_no_earlier_one(record):
+    assert record["explanations"][0]["smoothing"] == 0.04
+    assert "by a Gaussian of 4.0 % of each side" in render(record)
+    earlier = parsed(canonical(record))
+    for explanation in earlier["explanations"]:
+        del explanation["smoothing"]
+    assert "Gaussian" not in render(earlier)
+
+
 def test_the_policy_lets_in_the_page_s_own_style_alone(record):
     text = render(record)
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL).group(1)
