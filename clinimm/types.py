@@ -281,12 +281,11 @@ class Check:
 class Attribution:
     """Why one target of one case got its logit, in logit units.
 
-    `maps` are signed and have the modality's shape ((n,) positions for text); exactly 0 for an absent modality.
-    `net` sums a map with its signs, `gross` without. `shapley` are the exact Shapley values of the modalities against
+    `maps` are signed and have the modality's shape ((n,) positions for text); exactly 0 for an absent modality. `net`
+    sums a map with its signs, `gross` without. `shapley` are the exact Shapley values of the modalities against
     `prior_logit`, the answer with no input at all; they sum to `logit - prior_logit`. `interactions` holds the Shapley
-    interaction index of each pair. `subsets` gives the logit of every subset of the inputs, joined by "+".
-    `baseline_logit` is the answer at the integrated gradients' baselines; `baselines` names them. `smoothing` is the
-    standard deviation that the maps of pictures were smoothed with, as a share of each side; 0 where they were not."""
+    interaction index of each pair. `subsets` has the logit of each set of inputs, joined by "+". `baseline_logit` is
+    the answer at the baselines that `baselines` names. `smoothing` of pictures' maps is a share of each side, or 0."""
 
     case_id: str
     target: str
