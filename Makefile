@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PANGO := libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
+BROWSER := chromium libatomic1
 PIP := $(BIN)/pip --disable-pip-version-check install
 
 # One thread per process, and threads that sleep while they wait: spinning ones cost ten times on a busy machine.
@@ -66,8 +67,9 @@ $(VENV)/.runtime: requirements.txt pyproject.toml | $(BIN)/pip
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	@echo "== installing what tests and linters need"
 	$(PIP) -r requirements-dev.txt
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y chromium; } || \
-		{ echo "The pages are tested in a browser. Type: sudo apt-get install chromium"; exit 1; }
+	@{ command -v chromium && $(BIN)/playwright --version; } >/dev/null 2>&1 || \
+		{ [ "$$(id -u)" = 0 ] && apt-get update && apt-get install -y $(BROWSER); } || \
+		{ echo "The pages are tested in a browser. Type: sudo apt-get install $(BROWSER)"; exit 1; }
 	@touch $@
 
 $(VENV)/.mutants: requirements-mutants.txt $(VENV)/.dev
