@@ -13,16 +13,17 @@ import pytest
 import sqlalchemy as sa
 from service_processes import new_database, running_api
 from service_requests import case, cohort_film, post
-from sqlalchemy.orm import Session
 
 from clinimm.errors import ConfigError
 from clinimm.inference import Predictor
 from services.blobs import Blobs
 from services.cases import load
 from services.cases import store as cases
+from services.cases.hold import known_secret
 from services.db import Database
 from services.diagnosis import Diagnosis
-from services.evidence import points
+from services.evidence.finding import Bond
+from services.evidence.rows import Evidence
 from services.jobs import state
 from services.jobs.queue import Queue
 from services.results import service as results
@@ -210,24 +211,27 @@ def test_what_was_kept_before_the_extension_was_set_is_found_too(pgvector: Setti
 
 def test_copy_that_is_searched_is_compared_with_what_is_kept(pgvector: Settings) -> None:
     database = Database(pgvector.url)
+
+    def wrong_copies() -> set[str]:
+        found = Evidence(database, Blobs(pgvector.data / "blobs"), Bond(known_secret(pgvector.data))).findings()
+        return {str(one) for one in found if "embedding_points" in one.name}
+
     with running_api(pgvector) as api:
-        first, second, third = Place(api, database, opened(database, "pgvector", MODEL, WIDTH)).cohort(
-            unit_vectors(3), list("abc")
-        )
+        place = Place(api, database, opened(database, "pgvector", MODEL, WIDTH))
+        first, second, third = place.cohort(unit_vectors(3), list("abc"))
+    assert not wrong_copies()
+    turned = to_sql(to_bytes(np.nextafter(unit_vectors(3)[0], 2)))
     with database.engine.begin() as owner:
-        assert not list(points.wrong(Session(owner)))
         change = "UPDATE embedding_points SET {} WHERE case_id = '{}'"
-        turned = f"point = CAST('{to_sql(to_bytes(np.nextafter(unit_vectors(3)[0], 2)))}' AS vector)"
-        owner.execute(sa.text(change.format(turned, first)))
+        owner.execute(sa.text(change.format(f"point = CAST('{turned}' AS vector)", first)))
         owner.execute(sa.text(change.format("patient_id = 'z'", second)))
         owner.execute(sa.text("ALTER TABLE embedding_points DROP CONSTRAINT embedding_points_case_id_model_fkey"))
-        owner.execute(sa.text(f"UPDATE embedding_points SET model = '{OTHER}' WHERE case_id = '{third}'"))
-        found = {str(one) for one in points.wrong(Session(owner))}
-    database.close()
-    assert found == {
+        owner.execute(sa.text(change.format(f"model = '{OTHER}'", third)))
+    assert wrong_copies() == {
         *(f"row_changed\t{one}/embedding_points" for one in (first, second)),
         f"row_unknown\t{third}/embedding_points",
     }
+    database.close()
 
 
 def test_a_start_without_the_extension_is_refused_with_what_to_do(postgres_url: str, settings: Settings) -> None:
