@@ -196,6 +196,7 @@ def softened(trees: Sequence[object], blur: float) -> Forest:
     forest.side.copy_(torch.from_numpy(joined_up["side"][order]))
     forest.value.copy_(torch.from_numpy(joined_up["value"][order]))
     forest.leaf.copy_(torch.from_numpy(leaves))
+    forest.lay_out()
     return forest
 
 

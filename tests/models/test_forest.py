@@ -39,7 +39,8 @@ def test_a_little_blur_changes_little_and_lets_a_gradient_through() -> None:
 def test_shares_of_a_case_over_the_leaves_sum_to_one_in_each_tree() -> None:
     trees, x = grown(2)
     forest = softened([one.tree_ for one in trees.estimators_], blur=0.3)
-    forest.value.fill_(1.0)  # then the mean over the leaves is the sum of the shares
+    forest.value.fill_(1.0)
+    forest.lay_out()  # then the mean over the leaves is the sum of the shares
     assert torch.allclose(forest.probability(torch.from_numpy(x)), torch.ones(len(x)), atol=1e-5)
 
 
