@@ -30,7 +30,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import clinimm
-from clinimm.assembly import architectures_of, empty_learner, fill, learner_record, network_for, state_of
+from clinimm.assembly import (
+    architectures_of,
+    empty_learner,
+    fill,
+    members_record,
+    network_for,
+    state_of,
+    with_empty_readout,
+)
 from clinimm.backbone.directory import Backbone, describe
 from clinimm.backbone.use import empty_towers, opened, towers_for
 from clinimm.calibration import Calibrator
@@ -101,7 +109,7 @@ def save(
         "config.json": dump(config),
         "preparer.json": _json(preparer.record()),
         "encoders.json": _json(architectures_of(network.networks[0])),
-        "members.json": _json({"held_out": [_hashes(one) for one in held_out], "learner": learner_record(network)}),
+        "members.json": _json(members_record(network) | {"held_out": [_hashes(one) for one in held_out]}),
         "calibration.json": calibrator.to_json(),
         "decision.json": _json({"uncertainty": uncertainty.record(), "guards": guards.record()}),
         "patients.json": json.dumps(_hashes(seen)),
@@ -159,7 +167,7 @@ def _committee(directory: Path, config: Config, preparer: Preparer, backbone: Pa
         towers = towers_for(config, deepcopy(kept)) if kept is not None else empty_towers(config, architectures)
         return network_for(config, preparer, unknown, towers=towers, architectures=architectures)
 
-    nets = [built() for _ in members["held_out"]]
+    nets = [with_empty_readout(built(), members) for _ in members["held_out"]]
     committee = Committee(nets, empty_learner(config, preparer, members["learner"], unknown))
     try:
         fill(committee, load_file(directory / "weights.safetensors"), adapters_only=_adapters_only(config))

@@ -19,6 +19,7 @@ from clinimm.models.forest import Forest
 from clinimm.models.learner import FeatureLearner, Head
 from clinimm.models.narrow import NarrowNets
 from clinimm.models.network import Network
+from clinimm.models.readout import Readout
 from clinimm.models.text import NoteTransformer
 from clinimm.models.towers.base import Tower
 
@@ -63,11 +64,21 @@ def architectures_of(network: Network) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def learner_record(committee: Committee) -> dict[str, Any]:
-    """The shapes of what the learner has learned, as JSON types; empty without a learner."""
-    if committee.learner is None:
-        return {}
-    return {"heads": [_head_record(head) for head in committee.learner.heads if isinstance(head, Head)]}
+def members_record(committee: Committee) -> dict[str, Any]:
+    """What members there are beyond the config's word, and in which shapes, as JSON types."""
+    learner = committee.learner
+    heads = [] if learner is None else [_head_record(head) for head in learner.heads if isinstance(head, Head)]
+    return {
+        "learner": {} if learner is None else {"heads": heads},
+        "readout": all(net.readout is not None for net in committee.networks),
+    }
+
+
+def with_empty_readout(network: Network, record: Mapping[str, Any]) -> Network:
+    """The network, with a readout whose weights are still to come, if the recorded ones had any."""
+    if record.get("readout", False):  # artifacts from before there were any do not say
+        network.readout = Readout(network.width, len(network.modalities), len(network.prior))
+    return network
 
 
 def empty_learner(

@@ -33,10 +33,12 @@ class Model(Section):
 
 class Committee(Section):
     """Members of the model: a net per fold of the patients, `folds` of them, each trained without its fold, whose
-    answers to it calibrate the whole; with 0, one net, calibrated on a validation part of its own. With `learner`, each
-    fold also has `narrow` nets, trained for `narrow_epochs`, and `trees` trees over fixed features of the inputs."""
+    answers to it calibrate the whole; with 0, one net, calibrated on a validation part of its own. With `readout`, each
+    net's inputs are read a second time by lines fitted on its fold. With `learner`, each fold also has `narrow` nets,
+    trained for `narrow_epochs`, and `trees` trees over fixed features of the inputs."""
 
     folds: int = Field(5, ge=0)
+    readout: bool = True
     learner: bool = True
     narrow: int = Field(8, ge=1)
     narrow_epochs: int = Field(150, ge=1)

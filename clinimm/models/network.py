@@ -12,6 +12,7 @@ from clinimm.batch import Batch, ModalityBatch, ModelOutput, Tokens
 from clinimm.models.backbone_encoder import BackboneEncoder
 from clinimm.models.encoder import Encoder
 from clinimm.models.fusions.heard import Fusion, Heard, Summary, summary, zeroed
+from clinimm.models.readout import Readout
 from clinimm.types import Modality
 
 
@@ -21,9 +22,11 @@ class Network(nn.Module):
 
     logits = prior + evidence(unimodal - prior) + head(fused)
 
-    The correction starts at 0. A case with no input at all gets `prior`, the logits of the training prevalence."""
+    The correction starts at 0. A case with no input at all gets `prior`, the logits of the training prevalence. Where
+    there is a `readout`, which is fitted once all else has learned, it has a share in the answer."""
 
     prior: Float[Tensor, " k"]
+    readout: Readout | None
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Network(nn.Module):
         self.opinions = nn.ModuleDict({m.name: starting_at(prior, width) for m in self.modalities})
         self.summaries = nn.ModuleDict({m.name: Summary(width) for m in self.modalities})
         self.head = zeroed(nn.Linear(width, len(prior)))
+        self.register_module("readout", None)
         self.width = width
         self.register_buffer("prior", prior.clone())
 
@@ -101,8 +105,11 @@ class Network(nn.Module):
         opinions = [self.opinions[name](summary(one)) for name, one in zip(names, kept, strict=True)]
         unimodal = torch.stack(opinions, dim=1) * present[..., None]
         above = torch.where(present[..., None], unimodal - self.prior, 0.0)
-        joined = self.fusion(Heard(kept, present, judged, above))
+        heard = Heard(kept, present, judged, above)
+        joined = self.fusion(heard)
         answer = self.prior + joined.evidence + self.head(joined.fused)
+        if self.readout is not None:
+            answer = self.readout(answer, heard, joined.trust, self.prior)
         logits = torch.where(present.any(1, keepdim=True), answer, self.prior)
         return ModelOutput(
             logits, unimodal, joined.fused, joined.weights, joined.trust, joined.conflict, joined.penalty

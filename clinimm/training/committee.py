@@ -22,6 +22,7 @@ from clinimm.platt import fit_lines
 from clinimm.scores import Scores
 from clinimm.training.learner import Recipe, fit_head, fit_nets, refit, rows_of
 from clinimm.training.loop import Fold, OnEpoch, Plan, fit
+from clinimm.training.readout import fit_readout, readout_said
 from clinimm.types import Case
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -88,6 +89,7 @@ def train_committee(
     build: Callable[[], Network],
     learner: FeatureLearner | None,
     recipe: Recipe,
+    readout: bool,
     folder: Path,
     fingerprint: str,
     on_epoch: OnEpoch,
@@ -107,6 +109,7 @@ def train_committee(
         )  # fmt: skip
         nets.append(network.eval())
     said = Scores.concat([_said(Committee([net], None), development, i) for i, net in enumerate(nets)])
+    said = with_readouts(nets, said, development, plan.seed) if readout else said
     if learner is None:
         return Committee(nets, None).eval(), said
     alone = learner_said(nets, learner, development, recipe, plan.seed)
@@ -118,6 +121,24 @@ def train_committee(
 
 def _told(on_epoch: OnEpoch, fold: int, epochs: int, figures: dict[str, float]) -> None:
     on_epoch(figures | {"fold": float(fold), "epoch": fold * epochs + figures["epoch"]})
+
+
+def with_readouts(nets: Sequence[Network], said: Scores, development: Development, seed: int) -> Scores:
+    """Gives each net a readout fitted on the cases held out from it, with one share per target for all of them, and
+    returns what they say then of these cases: each part of the patients by lines fitted on the others."""
+    held = [(development.rows(part.held), development.patients_of(part.held)) for part in development.parts]
+    each = [
+        readout_said(net, batch, patients, development.targets, seed)
+        for net, (batch, patients) in zip(nets, held, strict=True)
+    ]
+    told = [one for one in each if one is not None]
+    if len(told) < len(nets):
+        return said
+    alone = Scores.concat(told)
+    shares = [best_share(said, alone, name) for name in development.targets]
+    for net, (batch, _) in zip(nets, held, strict=True):
+        net.readout = fit_readout(net, batch, torch.tensor(shares))
+    return mixed(said, alone, shares)
 
 
 def learner_said(
@@ -153,21 +174,21 @@ def _said(model: Committee, development: Development, number: int) -> Scores:
     return score_subsets(model.eval(), development.rows(held), development.patients_of(held), development.targets)
 
 
-def mixed(nets: Scores, learner: Scores, shares: Sequence[float]) -> Scores:
-    """The logits of both, the learner's with its share of each target."""
+def mixed(nets: Scores, other: Scores, shares: Sequence[float]) -> Scores:
+    """The logits of both, the other's with its share of each target."""
     part = np.asarray(shares)
-    logits = {name: (1 - part) * nets.logits[name] + part * learner.logits[name] for name in nets.logits}
+    logits = {name: (1 - part) * nets.logits[name] + part * other.logits[name] for name in nets.logits}
     return replace(nets, logits=logits)
 
 
-def best_share(nets: Scores, learner: Scores, target: str) -> float:
-    """Of SHARES, the learner's nearest to a half that is not clearly worse than the best one: by less than two standard
+def best_share(nets: Scores, other: Scores, target: str) -> float:
+    """Of SHARES, the other's nearest to a half that is not clearly worse than the best one: by less than two standard
     errors of the difference, patients being the units. Good is the log loss, each subset of inputs calibrated by a line
     of its own, averaged over a patient's cases and subsets.
 
     A half unless there is clear reason against it: which share looks best changes from fold to fold, and the nets are
     better than they look here, for the answer is the mean of all of them."""
-    losses = {share: _losses(mixed(nets, learner, [share] * len(nets.target_names)), target) for share in SHARES}
+    losses = {share: _losses(mixed(nets, other, [share] * len(nets.target_names)), target) for share in SHARES}
     if not len(losses[0.0]):
         return 0.5
     best = losses[min(losses, key=lambda share: float(losses[share].mean()))]

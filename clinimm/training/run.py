@@ -95,8 +95,8 @@ def train(
     ) as told:
         committee, scores = train_committee(
             development, plan_of(config), fabric, build=build, learner=learner_for(config, preparer, prior),
-            recipe=recipe_of(config), folder=out / "checkpoint", fingerprint=fingerprint(config, splits, backbone),
-            on_epoch=told.epoch,
+            recipe=recipe_of(config), readout=config.committee.readout, folder=out / "checkpoint",
+            fingerprint=fingerprint(config, splits, backbone), on_epoch=told.epoch,
         )  # fmt: skip
     calibrator = Calibrator.fit(scores, sensitivity=config.evaluation.sensitivity, seed=config.run.seed)
     uncertainty = Uncertainty.fit(scores, calibrator, alpha=config.decision.alpha)
