@@ -33,13 +33,16 @@ def model_card(
     facts: Mapping[str, Any],
     calibrator: Calibrator | None = None,
     comparisons: Sequence[Comparison] = (),
+    parts: Sequence[Mapping[str, float]] = (),
 ) -> str:
     """The card. `facts` holds, for each part of the cohort (train, val, test), its cases, its patients, and per input
     what became of it: {"train": {"cases": 9, "patients": 8, "inputs": {"cxr": {"present": 7, "absent": 2}}}}. With a
-    backbone, "test" holds "pretraining": {"patients": 3, "labels": []}, what of it pretraining saw."""
+    backbone, "test" holds "pretraining": {"patients": 3, "labels": []}, what of it pretraining saw. `parts` tells for
+    each target how much of its answer comes from where: see `Committee.parts`."""
     references = config.evaluation.references
     sections = {
         "Intended use": _intended_use(config),
+        "Parts of the answer": _parts(config, parts) if parts else [],
         "Data": _data(facts),
         "Results": [_results_lead(evaluation), *(g.markdown() for g in evaluation_grids(evaluation, references))],
         "Opponents": [comparison_grid(comparison).markdown() for comparison in comparisons],
@@ -72,6 +75,20 @@ def _intended_use(config: Config) -> list[str]:
         "case without a usable one gets no answer.",
         "Meant for research on retrospective data like that below. Not meant for other patients, other devices or "
         "other questions, for screening without a person in the loop, or where nobody checks its errors.",
+    ]
+
+
+def _parts(config: Config, parts: Sequence[Mapping[str, float]]) -> list[str]:
+    rows = [
+        (name, *(f"{share:.3f}" for share in one.values()))
+        for name, one in zip(config.target_names, parts, strict=True)
+    ]
+    grid = Grid("Whose logits are added up, and with which weight", ("target", *parts[0]), tuple(rows))
+    return [
+        "`nets`: one per fold of the training patients, each a gate over its encoders, trained without its fold. "
+        "`readouts`: a line per input over what these encoders give, fitted on the fold. `learner`: trees and narrow "
+        "nets on fixed features. The weights were set on patients held out; attributions are of the sum.",
+        grid.markdown(),
     ]
 
 

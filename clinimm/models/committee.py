@@ -51,6 +51,15 @@ class Committee(nn.Module):
         parts: list[tuple[Network | FeatureLearner, Tensor]] = [(net, each) for net in self.networks]
         return parts if self.learner is None else [*parts, (self.learner, self.share)]
 
+    def parts(self) -> list[dict[str, float]]:
+        """How much of each target's answer comes from where, summing to 1: from what the `nets` learned, from what
+        their `readouts` read a second time, and from the `learner`."""
+        shares = [net.readout.share for net in self.networks if net.readout is not None]
+        read = torch.stack(shares).sum(0) / len(self.nets) if shares else torch.zeros_like(self.share)
+        rest = 1 - self.share
+        columns = {"nets": rest * (1 - read), "readouts": rest * read, "learner": self.share}
+        return [{name: float(column[j]) for name, column in columns.items()} for j in range(len(self.share))]
+
     @torch.no_grad()
     def members_for(self, batch: Batch) -> list[tuple[Network | FeatureLearner, Float[Tensor, " k"]]]:
         """`members`, as they stand to a batch of one: the learner hears of it what it hears in `forward`."""

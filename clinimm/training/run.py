@@ -110,8 +110,8 @@ def train(
             out / "artifact", config=config, preparer=preparer, network=committee, calibrator=calibrator,
             uncertainty=uncertainty, guards=guards, backbone=backbone,
             metrics=evaluation.record() | {"cohort": facts} | _told(config, committee, guards, *shown, console),
-            card=model_card(config, evaluation, facts, calibrator), subgroups=_groups(answers, config),
-            seen=development.patients, held_out=development.held_patients,
+            card=model_card(config, evaluation, facts, calibrator, parts=committee.parts()),
+            subgroups=_groups(answers, config), seen=development.patients, held_out=development.held_patients,
         )  # fmt: skip
         if ledger is not None:
             ledger.finish(evaluation, digest)

@@ -17,6 +17,7 @@ from clinimm.models.features import fixed_encoders, joined
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.training.learner import Recipe, fit_head, rows_of
+from clinimm.training.readout import fit_readout
 
 RECIPE = Recipe(nets=2, trees=5, epochs=3)
 
@@ -39,6 +40,30 @@ def learner() -> FeatureLearner:
 def committee(learner: FeatureLearner) -> Committee:
     nets = [small_network(seed=seed).eval() for seed in (0, 1)]
     return Committee(nets, learner, torch.tensor([0.25, 1.0])).eval()
+
+
+def test_parts_of_an_answer_add_up_to_it(committee: Committee) -> None:
+    batch = random_batch(6, seed=8)
+    bare = [small_network(seed=seed).eval() for seed in (0, 1)]
+    read = Committee([read_again(net) for net in bare], committee.learner, committee.share).eval()
+    told = read.parts()
+    assert told[0] == {"nets": 0.75 * 0.5, "readouts": 0.75 * 0.5, "learner": 0.25}
+    assert told[1] == {"nets": 0.0, "readouts": 0.0, "learner": 1.0}
+    assert committee.parts()[0] == {"nets": 0.75, "readouts": 0.0, "learner": 0.25}
+    alone = {
+        "nets": Committee([small_network(seed=seed) for seed in (0, 1)], None),
+        "readouts": Committee([read_again(small_network(seed=seed), 1.0) for seed in (0, 1)], None),
+        "learner": Committee(bare, committee.learner, torch.ones(2)),
+    }
+    each = {name: answer(model.eval(), batch) for name, model in alone.items()}
+    wanted = torch.stack([sum(told[j][name] * each[name][:, j] for name in each) for j in range(2)], dim=1)
+    torch.testing.assert_close(answer(read, batch), wanted, atol=1e-5, rtol=1e-5)
+
+
+def read_again(network: Network, share: float = 0.5) -> Network:
+    """The network with the readout of some cases."""
+    network.readout = fit_readout(network, random_batch(40, seed=9), torch.full((2,), share))
+    return network
 
 
 def answer(model: Committee, batch: Batch) -> torch.Tensor:
