@@ -11,9 +11,11 @@ from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_
 from clinimm.attribution.committee import explain_committee, explain_together
 from clinimm.attribution.explain import explain
 from clinimm.attribution.methods import STRETCHES
+from clinimm.attribution.trust.randomized import shuffled
 from clinimm.batch import Batch
 from clinimm.models.committee import Committee
 from clinimm.models.features import fixed_encoders, joined
+from clinimm.models.forest import Forest
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
 from clinimm.training.learner import Recipe, fit_head, rows_of
@@ -40,6 +42,20 @@ def learner() -> FeatureLearner:
 def committee(learner: FeatureLearner) -> Committee:
     nets = [small_network(seed=seed).eval() for seed in (0, 1)]
     return Committee(nets, learner, torch.tensor([0.25, 1.0])).eval()
+
+
+def test_shuffling_the_weights_reaches_what_a_forest_derives_from_them(learner: FeatureLearner) -> None:
+    other = shuffled(learner, torch.Generator().manual_seed(0))
+    x = torch.randn(5, 400, generator=torch.Generator().manual_seed(1))
+    for mine, theirs in zip(forests(learner), forests(other), strict=True):
+        assert not torch.allclose(mine.probability(x), theirs.probability(x), atol=1e-3)
+        fresh = Forest(mine.depths, len(mine.leaf), mine.trees, mine.blur)
+        fresh.load_state_dict(theirs.state_dict())
+        assert torch.equal(fresh.probability(x), theirs.probability(x))
+
+
+def forests(learner: FeatureLearner) -> list[Forest]:
+    return [one for one in learner.modules() if isinstance(one, Forest)]
 
 
 def test_parts_of_an_answer_add_up_to_it(committee: Committee) -> None:

@@ -22,10 +22,12 @@ _KEPT = ("prior", "share", "covariance", "side")  # what is no weight: shuffled,
 def shuffled(network: Net, generator: torch.Generator) -> Net:
     """A copy whose weights are the same numbers, each tensor's in another order."""
     other = copy.deepcopy(network)
-    for name, tensor in other.state_dict().items():
+    state = other.state_dict()
+    for name, tensor in state.items():
         if tensor.is_floating_point() and tensor.numel() > 1 and name.rpartition(".")[2] not in _KEPT:
             order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
-            tensor.copy_(tensor.reshape(-1)[order].reshape(tensor.shape))
+            state[name] = tensor.reshape(-1)[order].reshape(tensor.shape)
+    other.load_state_dict(state)  # and not in place: what a net derives from its state is derived anew
     return other.eval()
 
 
