@@ -37,18 +37,21 @@ def explanations_hold(found: Faithfulness, modalities: Sequence[str], limits: Li
     if not found.patients:
         return [Finding("explanations", None, "no case with a usable input to explain")]
     numbers = {(number.measure, number.modality): number for number in found.numbers}
-    alike, added = numbers[RANDOMIZED, ""].mean, numbers[COMPLETE, ""].mean.value or 0.0
+    added = numbers[COMPLETE, ""].mean.value or 0.0
     told = f"{round(added * found.patients)} of {found.patients} explained cases add up to their logit"
-    resemble = f"maps of nets with shuffled weights resemble these by {signed_figure(alike)}"
     return [
         Finding("completeness", 1 - added <= limits.incomplete, told),
-        Finding(
-            RANDOMIZED,
-            alike.value is not None and alike.value <= limits.resemblance,
-            f"{resemble} (cosine; limit {limits.resemblance:.2f})",
-        ),
+        _resemblance(numbers[RANDOMIZED, ""], limits.resemblance),
         *(_deletion(name, numbers.get((DELETION, name)), limits.by_chance) for name in modalities),
     ]
+
+
+def _resemblance(number: Number, limit: float) -> Finding:
+    """Not asked of few: maps of two analytes point the same way by luck."""
+    if number.patients < FEWEST or number.mean.value is None:
+        return Finding(RANDOMIZED, None, _few("maps of nets with shuffled weights", number.patients))
+    told = f"maps of nets with shuffled weights resemble these by {signed_figure(number.mean)}"
+    return Finding(RANDOMIZED, number.mean.value <= limit, f"{told} (cosine; limit {limit:.2f})")
 
 
 def _deletion(name: str, number: Number | None, limit: float) -> Finding:

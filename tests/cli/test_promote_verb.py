@@ -1,5 +1,6 @@
 """A retrained artifact is let in or refused, with real artifacts: two hospitals, two panels, one finding."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -122,11 +123,38 @@ def test_explanations_that_lose_to_chance_or_resemble_those_of_shuffled_weights_
     assert "deletion: blood: without what its map ranks first" in done.output
 
 
+def test_an_artifact_with_the_same_answers_and_maps_that_do_not_add_up_is_refused(
+    promoted: Path, runs: dict[str, Path], test_set: Path, tmp_path: Path
+) -> None:
+    hasty = explained_in_haste(runs["better"] / "artifact", tmp_path / "artifact")
+    words = ("--dry-run", "--against", runs["better"], "--limit", "calibration_error=1", "--json")
+    done = promote(promoted, hasty, test_set, *words, lenient=False)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["verdict"]) == (1, "refused")
+    assert not any(cell["word"] == "falls" for cell in found["cells"])
+    broken = {one["rule"] for one in found["findings"] if one["holds"] is False}
+    assert "completeness" in broken
+    assert broken <= {"completeness", "no less faithful"}
+
+
+def explained_in_haste(artifact: Path, copy: Path) -> Path:
+    """The same model, its config asking for maps that add up to a millionth of what they explain, in sixteen points."""
+    shutil.copytree(artifact, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["explain"] |= {"tolerance": 1e-6, "max_steps": 16}
+    (copy / "config.json").write_text(json.dumps(config))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["config.json"] = hashlib.sha256((copy / "config.json").read_bytes()).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    return copy
+
+
 def test_what_too_few_patients_can_tell_of_is_said_to_be_unasked(
     promoted: Path, runs: dict[str, Path], test_set: Path
 ) -> None:
     done = promote(promoted, runs["better"], test_set, "--dry-run")
-    assert "Not asked: deletion: blood: " in done.output
+    assert "Not asked: randomized weights: " in done.output
+    assert "; deletion: blood: " in done.output
     assert "10 are needed" in done.output
 
 
