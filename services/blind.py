@@ -2,7 +2,7 @@
 
 The rule, at every door: what others said of the latest result of a case is told to nobody who may speak of it and has
 not. Of a result that was superseded, of which nobody can speak any more, all is told. A sender's system, which has no
-word to give, is told all."""
+word to give, is told all. That a report was withdrawn is no word on the answer, and is told to everybody."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.audit import Event
 from services.auth import Client, Role
-from services.tables import ResultRow, ReviewRow
+from services.tables import WITHDRAWN, ResultRow, ReviewRow
 
 READERS = frozenset({Role.CLINICIAN, Role.AUDITOR, Role.LOCAL})
 NOBODY = Client("", Role.AUDITOR)
@@ -26,15 +26,20 @@ def hidden(session: Session, case_id: str, viewer: Client = NOBODY) -> str | Non
         return None
     row, word = ResultRow, ReviewRow
     latest = session.scalar(sa.select(row.id).where(row.case_id == case_id).order_by(row.version.desc()).limit(1))
-    own = sa.select(word.position).where(word.case_id == case_id, word.result_id == latest, word.client == viewer.name)
+    own = _words(case_id, latest).where(word.client == viewer.name)
     return None if latest is None or session.scalar(own.limit(1)) is not None else latest
 
 
 def withheld(session: Session, case_id: str, viewer: Client) -> bool:
     """Whether others said of a case what this viewer must not be told."""
     result_id = hidden(session, case_id, viewer)
-    said = sa.select(ReviewRow.position).where(ReviewRow.case_id == case_id, ReviewRow.result_id == result_id)
-    return result_id is not None and session.scalar(said.limit(1)) is not None
+    return result_id is not None and session.scalar(_words(case_id, result_id).limit(1)) is not None
+
+
+def _words(case_id: str, result_id: str | None) -> sa.Select[int]:
+    """Where the words on an answer stand among those on its case."""
+    row = ReviewRow
+    return sa.select(row.position).where(row.case_id == case_id, row.result_id == result_id, row.verdict != WITHDRAWN)
 
 
 def told(event: Event, hidden_result: str | None) -> Event:

@@ -10,6 +10,7 @@ ServiceError (a ClinimmError)
 ├── TooSlow              408  the body does not come
 ├── NotReady             409  it will be there; ask again
 ├── Conflict             409  against what is there: another patient, other bytes, a key in flight
+├── Gone                 410  it was there, and somebody took it out of use
 ├── Stale                412  the caller has seen an older version
 ├── TooLarge             413  over a limit, which is named
 ├── UnsupportedMedia     415  a media type or an encoding that is not read
@@ -92,6 +93,10 @@ class TooSlow(ServiceError):
 
 class Conflict(ServiceError):
     status = 409
+
+
+class Gone(ServiceError):
+    status = 410
 
 
 class Stale(ServiceError):

@@ -199,10 +199,13 @@ class ResultRow(Base):
     created_at: Mapped[datetime]
 
 
+WITHDRAWN = "withdrawn"
+
+
 class ReviewRow(Base):
     """A person's word on a result, never changed: the next is another row. `findings` are words on its targets,
     `record_sha256` is of the report's record that was looked at. A sign-off holds until a later result crosses a
-    threshold."""
+    threshold. The verdict `WITHDRAWN` is none on the answer: it takes the report out of use, for everybody."""
 
     __tablename__ = "reviews"
     case_id: Mapped[str] = mapped_column(ForeignKey("cases.id"), primary_key=True)

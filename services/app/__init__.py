@@ -31,7 +31,7 @@ from services.http.uploads import Uploads
 from services.jobs.executors import Pulse
 from services.jobs.queue import Queue
 from services.jobs.routes import router as jobs_router
-from services.pages import agreeing, reconciling, reviewing
+from services.pages import agreeing, reconciling, reviewing, withdrawing
 from services.pages import case as case_page
 from services.pages import diff as diff_page
 from services.pages import drift as drift_page
@@ -81,6 +81,7 @@ PAGES = (
     diff_page.router,
     reconciling.router,
     reviewing.router,
+    withdrawing.router,
     agreeing.router,
     worklist_page.router,
     samples_page.router,

@@ -14,7 +14,7 @@ from services.audit.asking import PURPOSES
 from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
 from services.http.documented import headers, problem
 from services.http.problem import Problem
-from services.reviews.schemas import ReviewIn
+from services.reviews.schemas import ReviewIn, WithdrawalIn
 from services.settings import Limits
 
 REFERENCE = "#/components/schemas/{model}"
@@ -42,7 +42,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         about = f"{app.description}\n\n{_limits(app.state.settings.limits)}"
         schema = get_openapi(title=app.title, version=app.version, description=about, routes=app.routes)
         components = schema.setdefault("components", {})
-        for model in (Problem, CaseIn, InputsIn, ModalityIn, ReconciliationIn, ReviewIn):
+        for model in (Problem, CaseIn, InputsIn, ModalityIn, ReconciliationIn, ReviewIn, WithdrawalIn):
             components.setdefault("schemas", {}).update(_with_parts(model))
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}, {}]

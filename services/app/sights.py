@@ -29,6 +29,8 @@ READ: Mapping[str, str] = {
     "report_schema": "schema.read",
     "page_review": "review.read",
     "page_draft_review": "review.drafted",
+    "page_withdraw": "report.read",
+    "page_draft_withdrawal": "withdrawal.drafted",
     "page_agreement": "agreement.read",
     "page_reconcile": "case.read",
     "page_draft_reconciliation": "reconciliation.drafted",

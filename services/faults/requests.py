@@ -75,9 +75,11 @@ REQUESTS: Mapping[str, Fault] = {
         result_superseded="A later result has taken its place.",
         reviews_withheld="Others spoke of the result, and this reader has not.",
         record_changed="The report is not the one that was looked at.",
+        already_withdrawn="The report was withdrawn before.",
     ),
     **alike(409, OUT_OF_RESOURCES, "lock-error", "AR", key_in_flight="A request with this key is being answered."),
     **alike(409, OUT_OF_RESOURCES, "transient", "AR", report_pending="The report is not there yet."),
+    **alike(410, PROCESSING_FAILURE, "deleted", "AE", report_withdrawn="A person took the report out of use."),
     **alike(412, PROCESSING_FAILURE, "conflict", "AE", version_stale="It has changed since it was read."),
     **alike(
         413,

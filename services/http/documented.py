@@ -16,6 +16,7 @@ STATUSES: Mapping[int, str] = {
     406: "The answer has no such form",
     408: "The body does not come",
     409: "It is not there yet, or contradicts what is",
+    410: "It was taken out of use",
     412: "A newer version is there",
     413: "A limit is exceeded",
     415: "The media type or encoding is not read",

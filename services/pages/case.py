@@ -32,6 +32,7 @@ ACTS: Mapping[str, str] = {
     "result.needs_re-review": "The answer asks for another review",
     "result.signed_off": "Answer signed off",
     "result.rejected": "Answer rejected",
+    "report.withdrawn": "Report withdrawn",
     "job.retried": "Work tried again",
     "job.dead_lettered": "Work given up",
 }

@@ -94,7 +94,7 @@ def stages(before: Json, after: Json) -> Iterable[Stage]:
 def _record(reports: Reports, case_id: str, version: int) -> Json | None:
     """None while the report is made, or where there will be none: the answers can be compared all the same."""
     try:
-        return parsed(reports.record(case_id, version))
+        return parsed(reports.record(case_id, version, withdrawn=True))
     except (NotReady, NotFound):
         return None
 

@@ -14,6 +14,7 @@ from services.http.responses import content
 from services.pages import rendering
 from services.reports.service import Reports
 from services.results.service import Results
+from services.reviews.service import Reviews
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,10 +29,11 @@ def page_result(request: Request, case_id: CaseId, version: ResultVersion) -> Re
     results: Results = request.app.state.results
     reports: Reports = request.app.state.reports
     model: Model = request.app.state.model
+    reviews: Reviews = request.app.state.reviews
     answer = results.version(case_id, version)
     request.state.seen = answer.id
     try:
-        record = parsed(reports.record(case_id, version))
+        record = parsed(reports.record(case_id, version, withdrawn=True))
     except NotReady:
         return rendering.page(request, "report_pending.html", answer=answer)
     shown = html.readable(record)
@@ -44,6 +46,7 @@ def page_result(request: Request, case_id: CaseId, version: ResultVersion) -> Re
         sections=list(html.sections(record)),
         answer=answer,
         answers_now=answer.model == model.digest,
+        withdrawal=reviews.withdrawal(case_id, version),
     )
 
 
@@ -62,7 +65,7 @@ def page_map(request: Request, case_id: CaseId, version: ResultVersion, modality
     """What the record holds of an image's maps, cell by cell. Raises NotFound where it has no such image."""
     reports: Reports = request.app.state.reports
     request.state.seen = f"{case_id}-{version}"
-    found = heat.layers(html.readable(parsed(reports.record(case_id, version))), modality)
+    found = heat.layers(html.readable(parsed(reports.record(case_id, version, withdrawn=True))), modality)
     if found is None:
         raise NotFound("modality_not_found", "The record has no such film or volume.")
     return content(request, canonical(found), MEDIA["json"], headers=rendering.SAFE)
@@ -72,8 +75,8 @@ def page_map(request: Request, case_id: CaseId, version: ResultVersion, modality
 def page_download(
     request: Request, case_id: CaseId, version: ResultVersion, form: Literal["json", "html", "pdf"]
 ) -> Response:
-    """The report as a file. Raises as `page_result` does, NotReady while it is made, Unavailable for a PDF that cannot
-    be drawn now."""
+    """The report as a file. Raises as `page_result` does, NotReady while it is made, Gone where it was withdrawn,
+    Unavailable for a PDF that cannot be drawn now."""
     reports: Reports = request.app.state.reports
     request.state.seen = f"{case_id}-{version}"
     give = {"json": reports.record, "html": reports.page, "pdf": reports.pdf}[form]

@@ -14,6 +14,7 @@ from services.pages.signed_in import Form
 from services.results.routes import results
 from services.results.service import Results
 from services.reviews.routes import Room
+from services.tables import WITHDRAWN
 
 router = APIRouter(prefix="/cases/{case_id}/results/{version}/review", include_in_schema=False)
 
@@ -71,7 +72,7 @@ def _form(
     result = answered.version(case_id, version)
     request.state.seen = result.id
     about = room.of_result(case_id, version, viewer(request.state))
-    given = [one for one in about.reviews if one.client == request.state.client]
+    given = [one for one in about.reviews if one.client == request.state.client and one.verdict != WITHDRAWN]
     return rendering.page(
         request,
         "review.html",

@@ -20,6 +20,7 @@ BINARY = {"schema": {"type": "string", "format": "binary"}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {JSON: {"schema": {"type": "object"}}, HTML: {"schema": {"type": "string"}}, PDF: BINARY}},
     409: problem(409) | {"headers": headers(some=("Retry-After",))},
+    410: problem(410),
 }
 
 
@@ -34,12 +35,14 @@ def get_report(
     room: Annotated[Reports, Depends(reports)],
     case_id: CaseId,
     form: Annotated[Literal["json", "html", "pdf"] | None, Query(alias="format")] = None,
+    withdrawn: Annotated[Literal["true"] | None, Query()] = None,
 ) -> Response:
     """The report of the latest result: the record as JSON (its schema is at /v1/report-schema), or drawn as a page or
-    as PDF, which carry its SHA-256. By `format`, else by Accept. 409 while it is made."""
+    as PDF, which carry its SHA-256. By `format`, else by Accept. 409 while it is made, 410 if a person withdrew it:
+    then only its record is given, and only with `withdrawn=true`."""
     media = MEDIA[form] if form else preferred(request, (JSON, HTML, PDF))
     if media == JSON:
-        return content(request, room.record(case_id), JSON)
+        return content(request, room.record(case_id, withdrawn=withdrawn is not None), JSON)
     if media == PDF:
         return content(request, room.pdf(case_id), PDF, headers={"Content-Disposition": "inline; filename=report.pdf"})
     return content(request, room.page(case_id), "text/html; charset=utf-8", headers={"Content-Security-Policy": POLICY})

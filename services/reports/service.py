@@ -12,7 +12,7 @@ from services import audit, holds
 from services.audit.seals import explained
 from services.blobs import Blobs
 from services.db import Database
-from services.errors import NotFound, NotReady, Unavailable
+from services.errors import Gone, NotFound, NotReady, Unavailable
 from services.http.ids import no_case, no_result
 from services.jobs import state
 from services.reports import store
@@ -31,13 +31,14 @@ class Reports:
     blobs: Blobs
     drawing: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(PDFS_AT_ONCE))
 
-    def record(self, case_id: str, version: int | None = None) -> bytes:
+    def record(self, case_id: str, version: int | None = None, *, withdrawn: bool = False) -> bytes:
         """The report of a result of a case, by default the latest, as JSON. Raises NotFound, NotReady, Conflict while
-        the case is held, and DamagedBlob where it was tampered with."""
-        return self.blobs.read(self._report(case_id, version).record_sha256)
+        the case is held, Gone where it was `withdrawn`, unless that is meant too, and DamagedBlob where it was tampered
+        with."""
+        return self.blobs.read(self._report(case_id, version, withdrawn).record_sha256)
 
     def page(self, case_id: str, version: int | None = None) -> bytes:
-        """The same, drawn as a self-contained HTML page."""
+        """The same, drawn as a self-contained HTML page; never of one that was withdrawn, for it does not say so."""
         return self.blobs.read(self._report(case_id, version).page_sha256)
 
     def pdf(self, case_id: str, version: int | None = None) -> bytes:
@@ -54,7 +55,7 @@ class Reports:
         finally:
             self.drawing.release()
 
-    def _report(self, case_id: str, version: int | None) -> StoredReport:
+    def _report(self, case_id: str, version: int | None, withdrawn: bool = False) -> StoredReport:
         with self.database.read() as session:
             holds.check(session, case_id)
             result_id = store.result(session, case_id, version)
@@ -64,6 +65,11 @@ class Reports:
             if report is None:
                 _say_why_not(session, case_id, result_id)
                 raise NotReady("report_pending", "The report is being made.", headers={"Retry-After": "2"})
+            if not withdrawn and store.is_withdrawn(session, report.result_id):
+                raise Gone(
+                    "report_withdrawn", "The report was withdrawn: nothing may rest on it.",
+                    mend=f"Why is told at /v1/cases/{case_id}/reviews. Its record is given with withdrawn=true.",
+                )  # fmt: skip
         return report
 
 

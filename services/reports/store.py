@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from services.db import now
 from services.findings import AnswerRow, ReadingRow
 from services.reports.reliability import Reliability
-from services.tables import ReportRow, ResultRow
+from services.tables import WITHDRAWN, ReportRow, ResultRow, ReviewRow
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ def result(session: Session, case_id: str, version: int | None = None) -> str | 
 def get(session: Session, result_id: str) -> StoredReport | None:
     row = session.get(ReportRow, result_id)
     return None if row is None else StoredReport(row.result_id, row.record_sha256, row.page_sha256)
+
+
+def is_withdrawn(session: Session, result_id: str) -> bool:
+    """Whether a person took the report of a result out of use."""
+    case_id = result_id.rpartition("-")[0]
+    word = sa.select(ReviewRow.position).where(
+        ReviewRow.case_id == case_id, ReviewRow.result_id == result_id, ReviewRow.verdict == WITHDRAWN
+    )
+    return session.scalar(word.limit(1)) is not None
 
 
 def add(session: Session, report: StoredReport, reliability: Reliability) -> dict[str, float]:

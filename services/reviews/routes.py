@@ -10,24 +10,20 @@ from services.http.documented import headers
 from services.http.ids import CaseId, ResultVersion
 from services.http.keys import CLAIMED, KEY_HEADER, Key, sent
 from services.http.responses import JSON, document, preferred
-from services.reviews.schemas import EXAMPLE_REVIEW, ReviewIn, ReviewsOut
+from services.reviews.schemas import EXAMPLE_REVIEW, ReviewIn, ReviewsOut, WithdrawalIn
 from services.reviews.service import Reviews
 
 router = APIRouter(prefix="/v1/cases/{case_id}", tags=["reviews"])
 
-DOCUMENT: dict[str, Any] = {
-    "parameters": [KEY_HEADER],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"#/components/schemas/{ReviewIn.__name__}"},
-                "example": EXAMPLE_REVIEW,
-            }
-        },
-    },
-}
 
+def _document(schema: type, example: Any) -> dict[str, Any]:
+    content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}, "example": example}
+    body = {"required": True, "content": {"application/json": content}}
+    return {"parameters": [KEY_HEADER], "requestBody": body}
+
+
+DOCUMENT = _document(ReviewIn, EXAMPLE_REVIEW)
+WITHDRAWAL = _document(WithdrawalIn, {"reason": "The film is of another patient.", "record_sha256": "0" * 64})
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     201: {"headers": headers("Location", "ETag", "Cache-Control")},
@@ -69,3 +65,25 @@ def post_review(
     is kept beside them with its reason. A sign-off holds until a later result crosses a threshold."""
     preferred(request, (JSON,))
     return sent(room.give(viewer(request.state), key, case_id, version, body))
+
+
+@router.post(
+    "/results/{version}/withdrawal",
+    status_code=201,
+    response_model=ReviewsOut,
+    openapi_extra=WITHDRAWAL,
+    responses=ANSWERS,
+    dependencies=[CLAIMED],
+)
+def post_withdrawal(
+    request: Request,
+    room: Room,
+    key: Key,
+    case_id: CaseId,
+    version: ResultVersion,
+    body: Annotated[bytes, Depends(small_body)],
+) -> Response:
+    """Takes the report of a result out of use, with a reason. Nothing is deleted: the report is kept and proven as
+    before, and who asks for it is told that it was withdrawn."""
+    preferred(request, (JSON,))
+    return sent(room.withdraw(viewer(request.state), key, case_id, version, body))

@@ -100,6 +100,14 @@ class ReviewIn(_Strict):
     record_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
+class WithdrawalIn(_Strict):
+    """Takes a report out of use: what `reason` says, everybody is told. `record_sha256` is of the record that was
+    looked at."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT)]
+    record_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class FindingOut(BaseModel):
     """`model` is what the model answered (true, false, or none where it abstained), `stands` what stands after the
     review: true, false, unclear, or none."""
@@ -114,7 +122,8 @@ class FindingOut(BaseModel):
 
 
 class ReviewOut(BaseModel):
-    """`record_sha256` is of the report's record that it is bound to; empty where there was none."""
+    """`record_sha256` is of the report's record that it is bound to; empty where there was none. The verdict
+    `withdrawn` is none on the answer: its report was taken out of use."""
 
     result_id: str
     verdict: str

@@ -19,9 +19,10 @@ from services.results import store as results
 from services.results.store import StoredResult
 from services.reviews import agreement, findings, store
 from services.reviews.agreement import Agreements
-from services.reviews.schemas import FindingOut, ReviewIn, ReviewOut, ReviewsOut
+from services.reviews.schemas import FindingOut, ReviewIn, ReviewOut, ReviewsOut, WithdrawalIn
 from services.reviews.store import StoredReview
 from services.settings import Limits
+from services.tables import WITHDRAWN
 
 WITHHELD = "withheld"
 
@@ -68,6 +69,38 @@ class Reviews:
         with self.database.read() as session:
             return _shown(_bound(session, case_id, version, said, reader.name))
 
+    def withdraw(self, reader: Client, key: str, case_id: str, version: int, body: bytes) -> Answer:
+        """The answer to who takes the report of a result out of use, of whatever version: it is kept, and told of as
+        withdrawn from then on. Raises NotFound, NotReady, Conflict `record_changed` and `already_withdrawn`."""
+        said = self._read_withdrawal(body)
+        asked = Asked(reader.name, key, fingerprint("withdrawal", case_id, version, said.model_dump()))
+
+        def effect(session: Session) -> Answer:
+            store.lock(session, case_id)
+            word = _withdrawal(session, case_id, version, said, reader.name)
+            wrote = [f"reviews/{store.add(session, case_id, word)}"]
+            audit.record(
+                session, reader.name, "report.withdrawn", word.result_id, of_case=case_id, wrote=wrote,
+                record=word.record_sha256,
+            )  # fmt: skip
+            answer = _told(session, case_id, reader).model_dump_json().encode()
+            return Answer(201, answer, {"ETag": etag(answer), "Location": f"/v1/cases/{case_id}/reviews"})
+
+        return once(self.database, asked, effect)
+
+    def draft_withdrawal(self, reader: Client, case_id: str, version: int, body: bytes) -> ReviewOut:
+        """What `withdraw` would keep now. Raises what it would raise; keeps nothing."""
+        said = self._read_withdrawal(body)
+        with self.database.read() as session:
+            return _shown(_withdrawal(session, case_id, version, said, reader.name))
+
+    def withdrawal(self, case_id: str, version: int) -> ReviewOut | None:
+        """Who took the report of a result out of use, when and why; None where nobody did."""
+        with self.database.read() as session:
+            given = store.of_case(session, case_id)
+        result_id = f"{case_id}-{version}"
+        return next((_shown(one) for one in given if (one.result_id, one.verdict) == (result_id, WITHDRAWN)), None)
+
     def of_case(self, case_id: str, viewer: Client = blind.NOBODY) -> ReviewsOut:
         """Raises NotFound."""
         with self.database.read() as session:
@@ -82,7 +115,7 @@ class Reviews:
             report, hidden = reports.get(session, result_id), blind.hidden(session, case_id, viewer)
             given = store.of_case(session, case_id)
         own = [_shown(one) for one in given if one.result_id == result_id]
-        seen = [] if hidden == result_id else own
+        seen = [one for one in own if hidden != result_id or one.verdict == WITHDRAWN]
         earlier = [_shown(one) for one in given if int(one.result_id.rpartition("-")[2]) < version]
         return Reviewed(report.record_sha256 if report else "", seen, len(own) - len(seen), earlier)
 
@@ -97,6 +130,9 @@ class Reviews:
         if said.verdict != store.SIGNED and not said.reason:
             raise Refused("reason_missing", "Say why it is rejected.", issues=[Issue("/reason", "missing")])
         return said
+
+    def _read_withdrawal(self, body: bytes) -> WithdrawalIn:
+        return strict_json.document(WithdrawalIn, body, depth=self.limits.json_depth)
 
 
 def again(session: Session, case_id: str, record: Mapping[str, Any]) -> bool:
@@ -131,6 +167,20 @@ def _bound(session: Session, case_id: str, version: int, said: ReviewIn, client:
     )
 
 
+def _withdrawal(session: Session, case_id: str, version: int, said: WithdrawalIn, client: str) -> StoredReview:
+    """The word that takes a report out of use, bound to the record as it is stored."""
+    result = results.get(session, f"{case_id}-{version}")
+    if result is None or holds.is_held(session, case_id):
+        raise NotFound("result_not_found", "There is no such result.")
+    record = _record(session, result, said.record_sha256)
+    if reports.is_withdrawn(session, result.id):
+        raise Conflict("already_withdrawn", "The report was withdrawn before; why is told among the reviews.")
+    return StoredReview(
+        result_id=result.id, verdict=WITHDRAWN, reason=said.reason, findings=(), record_sha256=record,
+        client=client, created_at=now(),
+    )  # fmt: skip
+
+
 def _record(session: Session, result: StoredResult, looked_at: str | None) -> str:
     """The record that a word on the result is bound to."""
     report = reports.get(session, result.id)
@@ -143,7 +193,7 @@ def _record(session: Session, result: StoredResult, looked_at: str | None) -> st
 
 def _told(session: Session, case_id: str, viewer: Client) -> ReviewsOut:
     given, hidden = store.of_case(session, case_id), blind.hidden(session, case_id, viewer)
-    seen = [one for one in given if one.result_id != hidden]
+    seen = [one for one in given if one.result_id != hidden or one.verdict == WITHDRAWN]
     withheld = len(given) - len(seen)
     return ReviewsOut(
         case_id=case_id,

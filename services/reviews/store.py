@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from services.results.service import NEEDS_REVIEW
-from services.tables import CaseRow, FlagRow, ResultRow, ReviewRow, locking
+from services.tables import WITHDRAWN, CaseRow, FlagRow, ResultRow, ReviewRow, locking
 
 SIGNED = "signed_off"
 DISPUTED = "disputed"
@@ -62,20 +62,21 @@ def of_case(session: Session, case_id: str) -> list[StoredReview]:
 
 def signed(session: Session, case_id: str) -> str | None:
     """The result that was spoken of last, if it is still signed off by anybody."""
-    reviews = of_case(session, case_id)
+    reviews = words(of_case(session, case_id))
     return reviews[-1].result_id if SIGNED in _last_words(reviews) else None
 
 
 def state(session: Session, case_id: str, reviews: Sequence[StoredReview]) -> str:
     """Where a case stands: the last word of each reader, unless its latest result asks for another."""
+    reviews = words(reviews)
     latest = sa.select(ResultRow.id).where(ResultRow.case_id == case_id).order_by(ResultRow.version.desc()).limit(1)
     asked = session.scalar(
         sa.select(FlagRow.flag).where(FlagRow.result_id == latest.scalar_subquery(), FlagRow.flag == NEEDS_REVIEW)
     )
     if asked is not None and (not reviews or reviews[-1].result_id != session.scalar(latest)):
         return NEEDS_REVIEW
-    words = _last_words(reviews)
-    return DISPUTED if len(words) > 1 else next(iter(words), "none")
+    last = _last_words(reviews)
+    return DISPUTED if len(last) > 1 else next(iter(last), "none")
 
 
 def readings(session: Session) -> list[Reading]:
@@ -83,11 +84,17 @@ def readings(session: Session) -> list[Reading]:
     row, later = ReviewRow, aliased(ResultRow)
     superseded = sa.exists().where(later.supersedes == row.result_id)
     columns = (row.result_id, row.client, row.verdict, row.findings, CaseRow.patient_id, superseded)
-    query = sa.select(*columns).join(CaseRow, CaseRow.id == row.case_id).order_by(row.case_id, row.position)
+    query = sa.select(*columns).join(CaseRow, CaseRow.id == row.case_id).where(row.verdict != WITHDRAWN)
+    query = query.order_by(row.case_id, row.position)
     return [
         Reading(result_id, client, verdict, tuple(findings), patient_id, not is_superseded)
         for result_id, client, verdict, findings, patient_id, is_superseded in session.execute(query)
     ]
+
+
+def words(reviews: Sequence[StoredReview]) -> list[StoredReview]:
+    """Those that speak of an answer, and not of what is done with its report."""
+    return [one for one in reviews if one.verdict != WITHDRAWN]
 
 
 def _last_words(reviews: Sequence[StoredReview]) -> set[str]:

@@ -36,7 +36,7 @@ def test_every_body_is_asked_for_plain_and_in_a_media_type_that_is_read(
     door: httpx.Client, operations: list[tuple[str, str, dict[str, Any]]]
 ) -> None:
     with_body = [(method, path) for method, path, operation in operations if "requestBody" in operation]
-    assert len(with_body) == 6
+    assert len(with_body) == 7
     for method, path in with_body:
         for encoding in ("gzip", "br", "deflate", "identity, gzip"):
             answer = asked(door, method, path, Content_Encoding=encoding)
@@ -138,7 +138,7 @@ def test_key_is_asked_for_by_every_post_that_creates(
     door: httpx.Client, operations: list[tuple[str, str, dict[str, Any]]]
 ) -> None:
     posts = [path for method, path, _ in operations if method == "POST" and not path.endswith(":validate")]
-    assert len(posts) == 5
+    assert len(posts) == 6
     for path in posts:
         answer = door.post(path, content=b"{}", headers={"Content-Type": "application/json", "If-Match": "*"})
         assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing")

@@ -25,6 +25,7 @@ def test_document_names_every_path_problem_and_limit(document: dict[str, Any]) -
         "/v1/cases/{case_id}/inputs", "/v1/cases/{case_id}/modalities/{modality}", "/v1/cases/{case_id}/timeline",
         "/v1/cases/{case_id}/identity", "/v1/cases/{case_id}/reconciliations", "/v1/cases/{case_id}/results",
         "/v1/cases/{case_id}/results/{version}", "/v1/cases/{case_id}/results/{version}/reviews",
+        "/v1/cases/{case_id}/results/{version}/withdrawal",
         "/v1/cases/{case_id}/reviews", "/v1/cases/{case_id}/report", "/v1/cases/{case_id}/similar",
         "/v1/cases/{case_id}/bundle",
         "/v1/jobs/{job_id}", "/v1/models", "/v1/capabilities", "/v1/report-schema",
