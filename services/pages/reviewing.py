@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.auth import viewer
-from services.errors import Refused
+from services.errors import Gone, Refused, ServiceError
 from services.http.ids import CaseId, ResultVersion
 from services.pages import rendering, review_form, two_steps
 from services.pages.signed_in import Form
@@ -39,7 +39,7 @@ def page_draft_review(
     body = review_form.document(fields, [one.target for one in result.targets])
     try:
         said = room.draft(viewer(request.state), case_id, version, body)
-    except Refused as error:
+    except (Refused, Gone) as error:
         request.state.code = error.code
         return _form(request, answered, room, case_id, version, values=fields, refused=error)
     request.state.seen = result.id
@@ -65,7 +65,7 @@ def _form(
     version: int,
     *,
     values: Mapping[str, str] | None = None,
-    refused: Refused | None = None,
+    refused: ServiceError | None = None,
 ) -> Response:
     """The form, with what was chosen before and what of it was refused. Raises NotFound, and Conflict while the case is
     held."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.auth import viewer
 from services.http.bodies import small_body
-from services.http.documented import headers
+from services.http.documented import headers, problem
 from services.http.ids import CaseId, ResultVersion
 from services.http.keys import CLAIMED, KEY_HEADER, Key, sent
 from services.http.responses import JSON, document, preferred
@@ -27,6 +27,7 @@ WITHDRAWAL = _document(WithdrawalIn, {"reason": "The film is of another patient.
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     201: {"headers": headers("Location", "ETag", "Cache-Control")},
+    410: problem(410),
 }
 
 

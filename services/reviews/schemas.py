@@ -135,10 +135,10 @@ class ReviewOut(BaseModel):
 
 
 class ReviewsOut(BaseModel):
-    """`state` is none, signed_off, rejected, disputed between readers, or needs_re-review: a later result crosses a
-    threshold that the signed one did not, or the other way. It is `withheld`, as are so many
-    reviews, while others spoke of the latest result and the caller, who may speak of it too, has not: a second reader
-    is not told what the first one said."""
+    """`state` is none, signed_off, rejected, disputed between readers, withdrawn as the latest report is, or
+    needs_re-review: a later result crosses a threshold that the signed one did not, or the other way. It is `withheld`,
+    as are so many reviews, while others spoke of the latest result and the caller, who may speak of it too, has not: a
+    second reader is not told what the first one said."""
 
     case_id: str
     state: str

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from services import audit, blind, holds
 from services.auth import Client
 from services.db import Database, now
-from services.errors import Conflict, Issue, NotFound, NotReady, Refused
+from services.errors import Conflict, Gone, Issue, NotFound, NotReady, Refused
 from services.http import strict_json
 from services.http.ids import no_case
 from services.http.once import Answer, Asked, fingerprint, once
@@ -46,7 +46,8 @@ class Reviews:
     def give(self, reader: Client, key: str, case_id: str, version: int, body: bytes) -> Answer:
         """The answer to a person's word on a result. Raises NotFound, Conflict `result_superseded` for a result that is
         not the latest and `record_changed` for a record that is not the one stored, NotReady for one that is not there
-        yet, Refused for a rejection without a reason and for findings that do not fit the result."""
+        yet, Gone for the sign-off of a report that was withdrawn, Refused for a rejection without a reason and for
+        findings that do not fit the result."""
         said = self._read(body)
         asked = Asked(reader.name, key, fingerprint("review", case_id, version, said.model_dump()))
 
@@ -156,6 +157,8 @@ def _bound(session: Session, case_id: str, version: int, said: ReviewIn, client:
         raise NotFound("result_not_found", "There is no such result.")
     if results.latest(session, case_id) != result.id:
         raise Conflict("result_superseded", "A later result has taken its place; look at that one.")
+    if said.verdict == store.SIGNED and reports.is_withdrawn(session, result.id):
+        raise Gone("report_withdrawn", "The report was withdrawn: it cannot be signed off.")
     return StoredReview(
         result_id=result.id,
         verdict=said.verdict,
@@ -194,10 +197,10 @@ def _record(session: Session, result: StoredResult, looked_at: str | None) -> st
 def _told(session: Session, case_id: str, viewer: Client) -> ReviewsOut:
     given, hidden = store.of_case(session, case_id), blind.hidden(session, case_id, viewer)
     seen = [one for one in given if one.result_id != hidden or one.verdict == WITHDRAWN]
-    withheld = len(given) - len(seen)
+    withheld, state = len(given) - len(seen), store.state(session, case_id, seen)
     return ReviewsOut(
         case_id=case_id,
-        state=WITHHELD if withheld else store.state(session, case_id, seen),
+        state=WITHHELD if withheld and state != WITHDRAWN else state,
         withheld=withheld,
         reviews=[_shown(one) for one in seen],
     )

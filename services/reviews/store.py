@@ -67,9 +67,12 @@ def signed(session: Session, case_id: str) -> str | None:
 
 
 def state(session: Session, case_id: str, reviews: Sequence[StoredReview]) -> str:
-    """Where a case stands: the last word of each reader, unless its latest result asks for another."""
-    reviews = words(reviews)
+    """Where a case stands: the last word of each reader, unless its latest result asks for another, or the report of
+    that was withdrawn."""
     latest = sa.select(ResultRow.id).where(ResultRow.case_id == case_id).order_by(ResultRow.version.desc()).limit(1)
+    if any(one.verdict == WITHDRAWN and one.result_id == session.scalar(latest) for one in reviews):
+        return WITHDRAWN
+    reviews = words(reviews)
     asked = session.scalar(
         sa.select(FlagRow.flag).where(FlagRow.result_id == latest.scalar_subquery(), FlagRow.flag == NEEDS_REVIEW)
     )

@@ -101,11 +101,23 @@ def test_it_is_no_word_on_the_answer_and_everybody_is_told(ward: Ward) -> None:
     ward.say("ann", case_id, SIGNED)
     withdraw(ward, "ben", case_id)
     told = ward.reviews("ben", case_id)
-    assert (told["state"], told["withheld"]) == ("withheld", 1)
+    assert (told["state"], told["withheld"]) == ("withdrawn", 1)
     assert [one["verdict"] for one in told["reviews"]] == ["withdrawn"]
     whole = ward.reviews("ann", case_id)
-    assert (whole["state"], [one["verdict"] for one in whole["reviews"]]) == ("signed_off", ["signed_off", "withdrawn"])
+    assert (whole["state"], [one["verdict"] for one in whole["reviews"]]) == ("withdrawn", ["signed_off", "withdrawn"])
     assert whole["reviews"][1]["reason"] == WHY["reason"]
+
+
+def test_a_withdrawn_report_can_be_rejected_and_not_signed_off(ward: Ward) -> None:
+    case_id = ward.answered()
+    withdraw(ward, "ann", case_id)
+    refused = ward.say("ann", case_id, SIGNED)
+    assert (refused.status_code, refused.json()["code"]) == (410, "report_withdrawn")
+    assert ward.say("ann", case_id, {"verdict": "rejected", "reason": "of another patient"}).status_code == 201
+    at = f"/cases/{case_id}/results/1/review"
+    step = drafted(ward.signed_in("ben"), at, **{"f0-verdict": "accept", "verdict": "signed_off"})
+    assert step.status_code == 410
+    assert "it cannot be signed off" in step.text
 
 
 def test_an_earlier_report_can_be_withdrawn_and_the_later_one_stays(ward: Ward) -> None:
@@ -113,6 +125,7 @@ def test_an_earlier_report_can_be_withdrawn_and_the_later_one_stays(ward: Ward) 
     ward.answer(case_id, artifact="f" * 64)
     assert withdraw(ward, "audit", case_id, version=1).status_code == 201
     assert ward.ask("feed", "GET", f"/v1/cases/{case_id}/report").status_code != 410
+    assert ward.reviews("ann", case_id)["state"] == "none"
     assert ward.signed_in("ann").get(f"/cases/{case_id}/results/1/report.pdf").status_code == 410
 
 
