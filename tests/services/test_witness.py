@@ -43,6 +43,7 @@ def test_every_route_that_reads_has_a_name_for_it() -> None:
     assert reading - recorded_by_itself - set(sights.OPERATION) == sights.READ.keys() - {
         "validate_case",
         "page_draft_review",
+        "page_draft_withdrawal",
         "page_draft_reconciliation",
     }
 
