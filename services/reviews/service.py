@@ -54,13 +54,9 @@ class Reviews:
         def effect(session: Session) -> Answer:
             store.lock(session, case_id)
             review = _bound(session, case_id, version, said, reader.name)
-            wrote = [f"reviews/{store.add(session, case_id, review)}"]
-            facts: dict[str, Any] = {"record": review.record_sha256, "findings": findings.codes(review.findings)}
-            audit.record(
-                session, reader.name, f"result.{said.verdict}", review.result_id, of_case=case_id, wrote=wrote, **facts
+            return _kept(
+                session, reader, case_id, review, f"result.{said.verdict}", findings=findings.codes(review.findings)
             )
-            answer = _told(session, case_id, reader).model_dump_json().encode()
-            return Answer(201, answer, {"ETag": etag(answer), "Location": f"/v1/cases/{case_id}/reviews"})
 
         return once(self.database, asked, effect)
 
@@ -79,13 +75,7 @@ class Reviews:
         def effect(session: Session) -> Answer:
             store.lock(session, case_id)
             word = _withdrawal(session, case_id, version, said, reader.name)
-            wrote = [f"reviews/{store.add(session, case_id, word)}"]
-            audit.record(
-                session, reader.name, "report.withdrawn", word.result_id, of_case=case_id, wrote=wrote,
-                record=word.record_sha256,
-            )  # fmt: skip
-            answer = _told(session, case_id, reader).model_dump_json().encode()
-            return Answer(201, answer, {"ETag": etag(answer), "Location": f"/v1/cases/{case_id}/reviews"})
+            return _kept(session, reader, case_id, word, "report.withdrawn")
 
         return once(self.database, asked, effect)
 
@@ -148,6 +138,15 @@ def again(session: Session, case_id: str, record: Mapping[str, Any]) -> bool:
     before = {target["target"]: target["decision"] for target in result.record["targets"]}
     after = {target["target"]: target["decision"] for target in record["targets"]}
     return before != after
+
+
+def _kept(session: Session, reader: Client, case_id: str, review: StoredReview, action: str, **facts: Any) -> Answer:
+    """Keeps a word with its event, in the caller's transaction, and answers with all that the reader may see."""
+    wrote = [f"reviews/{store.add(session, case_id, review)}"]
+    told: dict[str, Any] = {"record": review.record_sha256} | facts
+    audit.record(session, reader.name, action, review.result_id, of_case=case_id, wrote=wrote, **told)
+    answer = _told(session, case_id, reader).model_dump_json().encode()
+    return Answer(201, answer, {"ETag": etag(answer), "Location": f"/v1/cases/{case_id}/reviews"})
 
 
 def _bound(session: Session, case_id: str, version: int, said: ReviewIn, client: str) -> StoredReview:
