@@ -8,6 +8,7 @@ from clinimm.report import record
 from clinimm.report.canonical import Json
 from clinimm.report.comparison import Previous
 from clinimm.types import Case, ImageFile
+from services import audit
 from services.blobs import Blobs, DamagedBlob
 from services.cases import load, versions
 from services.cases import store as cases
@@ -29,6 +30,7 @@ def explained(predictor: Predictor, database: Database, blobs: Blobs, result_id:
         result = existing(results.get(session, result_id))
         stored = existing(cases.get(session, result.case_id))
         then = versions.at(session, stored, result.case_version)
+        tenant = audit.tenant_of(session, result_id)
         before = None if result.supersedes is None else existing(results.get(session, result.supersedes))
     if result.model != predictor.digest:
         raise ArtifactError("the result is another model's", where=result_id, mend="run a worker with that model")
@@ -37,7 +39,7 @@ def explained(predictor: Predictor, database: Database, blobs: Blobs, result_id:
     _check_files(case, blobs)
     prediction, attributions = predictor.predict([case])[0], predictor.explain(case)
     previous = None if before is None else Previous(before.id, before.created_at, result.cause, before.record)
-    return record.build(predictor, case, prediction, attributions, previous=previous)
+    return record.build(predictor, case, prediction, attributions, tenant=tenant, previous=previous)
 
 
 def existing(row: T | None) -> T:

@@ -121,6 +121,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "THREADS": settings.threads,
         "DEVICE": settings.device,
         "HEADS": settings.heads,
+        "TENANT": settings.tenant,
         "VECTORS": settings.vectors,
     }
     own = {f"CLINIMM_{name}": str(value) for name, value in given.items() if value}

@@ -20,7 +20,7 @@ def serve(settings: Settings, *, with_worker: bool, announce: Callable[[str], No
 
     Raises ConfigError or ArtifactError if it must not or cannot start."""
     settings.check_exposure()
-    ready(settings.url).close()
+    ready(settings.url, settings.tenant).close()
     app = create_app(settings)
     server = uvicorn.Server(configuration(app, settings))
     keeper = Keeper(settings, on_refusal=lambda: setattr(server, "should_exit", True))

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,7 +13,9 @@ from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan_types import Limits as ScanLimits
 from clinimm.io.text import MAX_CHARACTERS
 from clinimm.registry import Entry, Registry, digest_of
+from services.audit import UNNAMED
 
+PREFIX = "CLINIMM_"
 MIB = 1024 * 1024
 HEAD_BYTES = 64 * 1024  # of a request line and its header fields; beyond it the server hangs up
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -67,11 +69,12 @@ class Settings(BaseSettings):
     costs no second look at them.
     `heads` is the folder where workers keep the signed ends of the chain of events and the key they are signed with, by
     default `heads` in `data`: better where whoever can write the database cannot write.
+    `tenant` is whose the cases are, as every event tells: one database is of one, and says no to another.
     `vectors` is how similar cases are searched: "exact" compares every vector, "pgvector" asks PostgreSQL's extension;
     set it alike for the API and its workers."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CLINIMM_", env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="ignore", frozen=True, validate_default=True
     )
 
     data: Path = Path("clinimm-data")
@@ -100,6 +103,7 @@ class Settings(BaseSettings):
     reserve_bytes: int = Field(32 * MIB, ge=0)
     features_bytes: int = Field(4 * 1024 * MIB, ge=0)
     heads: Path | None = None
+    tenant: str = Field(UNNAMED, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     vectors: Literal["exact", "pgvector"] = "exact"
 
     @property
@@ -157,8 +161,16 @@ class Settings(BaseSettings):
 
 
 def settings(**given: Any) -> Settings:
-    """The settings, options that were given coming before the environment."""
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    """The settings, options that were given coming before the environment. Raises ConfigError that lists every fault,
+    by the name in the environment, and never what was set, which may be a password."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = {"__".join(map(str, fault["loc"])).upper(): fault["msg"] for fault in error.errors()}
+    except SettingsError:
+        faults = {"LIMITS": "is not JSON; set one limit alone as CLINIMM_LIMITS__IMAGES"}
+    listed = "\n".join(f"  {PREFIX}{name}: {told}" for name, told in faults.items())
+    raise ConfigError(f"{len(faults)} setting(s) cannot be used\n{listed}", mend="mend the variable, or its option")
 
 
 def _secret(path: Path) -> str:

@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT, then ends what it has begun, or hands it back. The worker of an API's process ends
     with that process too."""
     stop = _stop_event()
-    database = ready(settings.url)
+    database = ready(settings.url, settings.tenant)
     audit.keyed(database, read_secret(settings.data))
     reads = Reads()
     sandbox = Sandbox(settings.limits.confinement, processes=2, observe=reads.note)

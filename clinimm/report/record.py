@@ -29,10 +29,11 @@ def build(
     *,
     created: datetime | None = None,
     patient_id: str | None = None,
+    tenant: str = "",
     previous: Previous | None = None,
 ) -> Json:
-    """The record, of JSON types only. `patient_id` is on it only if given here; `created` is now unless given;
-    `previous` is the answer that this one takes the place of.
+    """The record, of JSON types only. `patient_id` is on it only if given here; so is the `tenant` whose
+    case it is; `created` is now unless given; `previous` is the answer that this one takes the place of.
 
     `report_id` names the content without the time, so that a replay that gives the same content gives the same id;
     see `differences` for one that does not. A target that was abstained from is not explained: that would tell its
@@ -45,7 +46,7 @@ def build(
         "schema": SCHEMA,
         "contents": contents(),
         "statements": {"use": USE, "caveat": CAVEAT},
-        "case": {"case_id": case.case_id} | ({"patient_id": patient_id} if patient_id is not None else {}),
+        "case": _case(case, patient_id, tenant),
         "prediction": answered,
         "inputs": {m.name: _input(m, case, films) for m in predictor.modalities},
         "explanations": [_explanation(predictor, case, batch, prediction, one, films) for one in explained],
@@ -60,6 +61,11 @@ def build(
     record["report_id"] = digest(record)[:32]
     record["created"] = (created or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     return parsed(canonical(record))  # as whoever reads it finds it, so that both draw the same page
+
+
+def _case(case: Case, patient_id: str | None, tenant: str) -> Json:
+    told = {"case_id": case.case_id, "patient_id": patient_id, "tenant": tenant or None}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _input(modality: Modality, case: Case, films: Films) -> Json:

@@ -1,7 +1,10 @@
 """Who did what to what: one event for each effect, in the transaction that has the effect.
 
 Events form one chain (`services.audit.chain`). They join it as their transaction ends, since from then until it has
-ended no other can: a transaction that still works holds nobody up."""
+ended no other can: a transaction that still works holds nobody up.
+
+A chain is one tenant's, whom its first event names. Each event tells whose it is, as the one before it did: no process
+that writes, whatever its settings, can tell of another."""
 
 import hashlib
 import hmac
@@ -14,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from clinimm.errors import ConfigError
 from services.audit.asking import Asking, asking
 from services.audit.chain import GENESIS, link
 from services.audit.seals import seal, seals
@@ -25,6 +29,7 @@ SYSTEM = "system"
 OPERATOR = "operator"  # whoever may run our commands on the machine
 DONE, REFUSED = "done", "refused"
 SEALS = "seals"  # the fact of an event that binds rows
+TENANT, UNNAMED = "tenant", "default"  # the fact of every event; the tenant of who has not said which it is
 _PENDING, _CHAINED, _SECRET, _BOUND = "events", "events chained", "events' secret", "rows to bind"
 _LOCK = 0x61756469  # "audi": PostgreSQL's advisory lock for the end of the chain
 
@@ -113,11 +118,12 @@ def _chain(session: Session) -> None:
     if bound:
         sealed[0] = _binding(sealed[0], {name: seal(session.info[_SECRET], name, [row]) for _, name, row in bound})
     _await_turn(session)
-    seq, before = head(session)
+    (seq, before), tenant = head(session), tenant_of(session)
     rows = []
     for event, (_, cases, _) in zip(sealed, pending, strict=True):
-        seq += 1
+        seq, tenant = seq + 1, event["facts"].get(TENANT, tenant)
         whole = _with_patients(event, {tokens[one] for one in cases if one in tokens}) | {"seq": seq}
+        whole["facts"] |= {TENANT: tenant} if tenant else {}
         before = link(before, whole)
         rows.append(whole | {"hash": before})
     session.execute(sa.insert(EventRow), rows)
@@ -159,7 +165,7 @@ def token(secret: bytes, patient_id: str) -> str:
 
 def _with_patients(event: Mapping[str, Any], patients: Collection[str]) -> dict[str, Any]:
     if len(patients) < 2:
-        return {**event, "patient": next(iter(patients), "")}
+        return {**event, "patient": next(iter(patients), ""), "facts": dict(event["facts"])}
     return {**event, "patient": "", "facts": {**event["facts"], "patients": sorted(patients)}}
 
 
@@ -176,6 +182,33 @@ def head(session: Session) -> tuple[int, str]:
     """The number and the hash of the last event."""
     last = session.execute(sa.select(EventRow.seq, EventRow.hash).order_by(EventRow.seq.desc()).limit(1)).one_or_none()
     return (0, GENESIS) if last is None else (last.seq, last.hash)
+
+
+def tenant_of(session: Session, object_id: str | None = None) -> str:
+    """Whose the chain is, by its last event, or by the first that there is of an object; "" if that names nobody, as
+    those of earlier versions."""
+    query = sa.select(EventRow.facts).limit(1)
+    if object_id is None:
+        query = query.order_by(EventRow.seq.desc())
+    else:
+        query = query.where(EventRow.object_id == object_id).order_by(EventRow.seq)
+    return str((session.scalar(query) or {}).get(TENANT, ""))
+
+
+def name_tenant(database: Database, tenant: str) -> None:
+    """Has the events from now on be of a tenant. Raises ConfigError where they are of another: only whoever had not
+    said which it is may say so later."""
+    with database.write() as session:
+        _await_turn(session)
+        known = tenant_of(session)
+        if known == tenant:
+            return
+        if known not in ("", UNNAMED):
+            mend = f"set CLINIMM_TENANT={known}, or give {tenant} a database of its own"
+            raise ConfigError(
+                f"the database is of the tenant {known}, not of {tenant}", where=database.place, mend=mend
+            )
+        record(session, SYSTEM, "tenant.named", tenant, tenant=tenant)
 
 
 def last_request(session: Session, case_id: str) -> str:

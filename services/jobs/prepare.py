@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from clinimm.errors import ConfigError
+from services import audit
 from services.db import Database, is_away
 from services.db.migrate import check_version, is_new, migrate, take_back
 from services.jobs import queue
@@ -30,15 +31,17 @@ def taken_back(url: str, revision: str) -> Database:
     return database
 
 
-def ready(url: str) -> Database:
-    """A connection for who serves or works. A new database gets its tables; those of another version are left as they
-    are, since others may be at work on them, and it is an operator who has backed them up. Raises ConfigError."""
+def ready(url: str, tenant: str = audit.UNNAMED) -> Database:
+    """A connection for who serves a tenant, or works for it. A new database gets its tables; those of another version
+    are left as they are, since others may be at work on them, and it is an operator who has backed them up. Raises
+    ConfigError."""
     database = Database(url)
     with _reached(database):
         if is_new(database):
             migrate(database)
         check_version(database)
         queue.migrate(database)
+        audit.name_tenant(database, tenant)
     return database
 
 
