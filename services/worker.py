@@ -34,6 +34,7 @@ from services.jobs.queue import Queue
 from services.reports import store as reports
 from services.settings import Settings
 from services.similar import search
+from services.switch import leave
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def run(settings: Settings) -> None:
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     executors = Executors(database, name, predictor.digest, lease_seconds=settings.lease_seconds)
     executors.beat()
-    engine = Engine(database, name, poll_seconds=settings.poll_seconds)
+    may_work = leave(database, predictor.digest)
+    engine = Engine(database, name, poll_seconds=settings.poll_seconds, may_work=may_work)
     engine.start(Diagnosis(predictor, explainer, database, blobs, queue, found).jobs())
     log.info("worker ready", extra={"worker": name, "model": predictor.digest})
     settler = Settler(database, queue, predictor.digest, settings.pace)

@@ -34,6 +34,7 @@ def every_door(client: httpx.Client, case_id: str) -> Iterator[httpx.Request]:
     yield client.build_request("POST", f"/v1/cases/{case_id}/results", headers=keyed)
     yield client.build_request("POST", f"/v1/cases/{case_id}/results/1/reviews", json={}, headers=keyed)
     yield client.build_request("POST", f"/v1/cases/{case_id}/results/1/withdrawal", json={}, headers=keyed)
+    yield client.build_request("PUT", f"/v1/models/{'0' * 64}/switch", json={}, headers=keyed)
 
 
 def check_full(client: httpx.Client, case_id: str) -> int:

@@ -55,6 +55,7 @@ from services.settings import Settings
 from services.similar import search
 from services.similar.routes import router as similar_router
 from services.similar.service import Similar
+from services.switch import Switch
 from services.worklist.service import Worklist
 
 ABOUT = """Scans, notes and laboratory values in; a calibrated answer with a weight and an explanation for each out.
@@ -136,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cases = Cases(database, blobs, queue, model, settings.limits, sandbox, settings.pace, secret)
     app.state.decisions, app.state.reviews = Decisions(app.state.cases), Reviews(database, settings.limits)
     app.state.results, app.state.reports = Results(database, queue, model.digest), Reports(database, blobs)
-    app.state.scans = scans
+    app.state.scans, app.state.switch = scans, Switch(database, model.digest, settings.limits)
     app.state.worklist, app.state.samples, app.state.drift = Worklist(database), Samples(database), Drift(database)
     app.state.claims, app.state.uploads = Claims(settings.data / "keys"), uploads
     app.state.similar, app.state.reserve, app.state.pulse = similar, room.reserve, Pulse(settings.lease_seconds)

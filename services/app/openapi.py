@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from services.artifacts.schemas import SwitchIn
 from services.audit.asking import PURPOSES
 from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
 from services.http.documented import headers, problem
@@ -42,7 +43,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         about = f"{app.description}\n\n{_limits(app.state.settings.limits)}"
         schema = get_openapi(title=app.title, version=app.version, description=about, routes=app.routes)
         components = schema.setdefault("components", {})
-        for model in (Problem, CaseIn, InputsIn, ModalityIn, ReconciliationIn, ReviewIn, WithdrawalIn):
+        for model in (Problem, CaseIn, InputsIn, ModalityIn, ReconciliationIn, ReviewIn, WithdrawalIn, SwitchIn):
             components.setdefault("schemas", {}).update(_with_parts(model))
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}, {}]

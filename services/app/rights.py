@@ -19,7 +19,7 @@ MAY: Mapping[str, frozenset[Role]] = {
     **dict.fromkeys(("list_results", "get_result", "get_report", "list_reviews"), _READERS),
     **dict.fromkeys(("get_identity", "post_reconciliation"), _DECIDERS),
     **dict.fromkeys(("page_reconcile", "page_draft_reconciliation", "page_give_reconciliation"), _DECIDERS),
-    **dict.fromkeys(("post_review", "post_withdrawal", "get_bundle"), _PEOPLE),
+    **dict.fromkeys(("post_review", "post_withdrawal", "put_switch", "page_switch", "get_bundle"), _PEOPLE),
     **dict.fromkeys(("list_models", "capabilities", "report_schema", "readyz", "metrics", "openapi"), _ALL),
     **dict.fromkeys(("page_review", "page_draft_review", "page_give_review", "page_agreement"), _PEOPLE),
     **dict.fromkeys(("page_withdraw", "page_draft_withdrawal", "page_give_withdrawal"), _PEOPLE),

@@ -1,21 +1,50 @@
 """/v1/models and /v1/capabilities"""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
 
 from clinimm.io.lab_table import lab_table
 from clinimm.io.transfer_syntaxes import SUPPORTED
 from services.artifacts.facts import Model
-from services.artifacts.schemas import AnalytesOut, Capabilities, FaultOut, Models, shown, shown_modality
+from services.artifacts.schemas import AnalytesOut, Capabilities, FaultOut, Models, SwitchOut, shown, shown_modality
 from services.faults import FAULTS
+from services.http.bodies import small_body
+from services.http.documented import headers, in_path
 from services.http.responses import document
+from services.switch import Switch
 
 router = APIRouter(prefix="/v1", tags=["models"])
+TURNED: dict[int | str, dict[str, Any]] = {200: {"headers": headers("ETag", "Cache-Control")}}
+SWITCH = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/SwitchIn"},
+                "example": {"stopped": True, "reason": "wrong_answers"},
+            }
+        },
+    }
+}
 
 
 @router.get("/models", response_model=Models)
 def list_models(request: Request) -> Response:
     """The models that answer here, each with its digest, inputs, metrics and card."""
-    return document(request, Models(models=[shown(_model(request))]))
+    model = _model(request)
+    return document(request, Models(models=[shown(model, _switch(request).told(model.digest))]))
+
+
+@router.put("/models/{digest}/switch", response_model=SwitchOut, openapi_extra=SWITCH, responses=TURNED)
+def put_switch(
+    request: Request,
+    digest: Annotated[str, in_path("[0-9a-f]{64}", "0" * 64)],
+    body: Annotated[bytes, Depends(small_body)],
+) -> Response:
+    """Stops a model, or lets it answer again. While it is stopped, results and reports of it are 503 `model_stopped` to
+    all but auditors; cases are taken as ever, and answered once it may."""
+    return document(request, _switch(request).turn(request.state.client, digest, body))
 
 
 @router.get("/capabilities", response_model=Capabilities)
@@ -31,6 +60,11 @@ def capabilities(request: Request) -> Response:
         faults={code: FaultOut(**vars(fault)) for code, fault in FAULTS.items()},
     )
     return document(request, facts)
+
+
+def _switch(request: Request) -> Switch:
+    room: Switch = request.app.state.switch
+    return room
 
 
 def _model(request: Request) -> Model:

@@ -1,8 +1,9 @@
 """A model on the wire."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from clinimm.registry import Entry
 from clinimm.types import Analyte, Modality
@@ -37,9 +38,28 @@ class PromotionOut(BaseModel):
     manifest: str | None
 
 
+class SwitchIn(BaseModel):
+    """Stops a model, or lets it answer again, and why."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    stopped: bool
+    reason: Literal["wrong_answers", "drift", "inputs_changed", "recalled", "precaution", "cleared"]
+
+
+class SwitchOut(BaseModel):
+    """The last that was done: `client` did it, `at` that time, for that `reason`."""
+
+    stopped: bool
+    reason: str
+    client: str
+    at: datetime
+
+
 class ModelOut(BaseModel):
     """`metrics` are those of the artifact's own test; `card` is its model card, in Markdown. `promotion` is null for a
-    model that was not promoted and answers all the same because the operator said so."""
+    model that was not promoted and answers all the same because the operator said so. `switch` tells whether people
+    have stopped it; null where nobody ever did."""
 
     digest: str
     name: str
@@ -48,6 +68,7 @@ class ModelOut(BaseModel):
     metrics: dict[str, Any]
     card: str
     promotion: PromotionOut | None
+    switch: SwitchOut | None = None
 
 
 class Models(BaseModel):
@@ -88,7 +109,7 @@ def shown_modality(modality: Modality) -> ModalityOut:
     return ModalityOut(name=modality.name, kind=modality.kind, shape=list(modality.shape), analytes=analytes)
 
 
-def shown(model: Model) -> ModelOut:
+def shown(model: Model, switch: SwitchOut | None = None) -> ModelOut:
     return ModelOut(
         digest=model.digest,
         name=model.config.name,
@@ -97,6 +118,7 @@ def shown(model: Model) -> ModelOut:
         metrics=dict(model.metrics),
         card=model.card,
         promotion=None if model.promotion is None else _shown_promotion(model.promotion),
+        switch=switch,
     )
 
 

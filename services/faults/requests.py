@@ -143,6 +143,7 @@ REQUESTS: Mapping[str, Fault] = {
     ),
     **alike(503, OUT_OF_RESOURCES, "no-store", "AR", database_unavailable="The database cannot be reached."),
     **alike(503, PROCESSING_FAILURE, "not-supported", "AR", pdf_unavailable="The PDF cannot be drawn."),
+    **alike(503, PROCESSING_FAILURE, "suppressed", "AR", model_stopped="People have stopped the model."),
     **alike(507, OUT_OF_RESOURCES, "no-store", "AR", storage_full="There is no room left to keep it."),
 }
 

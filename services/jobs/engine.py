@@ -34,10 +34,13 @@ class Job:
 
 
 class Engine:
-    """DBOS under the name `executor`: there is one in a process. `running` are the workflows that it is at."""
+    """DBOS under the name `executor`: there is one in a process. `running` are the workflows that it is at. A job is
+    not begun before `may_work`."""
 
-    def __init__(self, database: Database, executor: str, *, poll_seconds: float) -> None:
-        self.database, self.executor, self.poll_seconds = database, executor, poll_seconds
+    def __init__(
+        self, database: Database, executor: str, *, poll_seconds: float, may_work: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.database, self.executor, self.poll_seconds, self.may_work = database, executor, poll_seconds, may_work
         self.running = set[str]()
 
     def start(self, jobs: list[Job]) -> None:
@@ -60,7 +63,7 @@ class Engine:
             self.database.url, engine=self.database.engine, sessionmaker=self.database.sessions, serializer=serializer
         )
         for job in jobs:
-            _register(job, self.database, source, self.running)
+            _register(job, self, source)
         DBOS.launch()
         for job in jobs:
             DBOS.register_queue(job.kind, worker_concurrency=1, polling_interval_sec=self.poll_seconds)
@@ -70,14 +73,17 @@ class Engine:
         DBOS.destroy(workflow_completion_timeout_sec=drain_seconds)
 
 
-def _register(job: Job, database: Database, source: SQLAlchemyDatasource, running: set[str]) -> None:
+def _register(job: Job, engine: Engine, source: SQLAlchemyDatasource) -> None:
     """One workflow of two steps for a kind of job."""
+    database, running = engine.database, engine.running
     # As all that writes here, a conclusion locks what it changes and sees what is committed then. In DBOS's own choice,
     # SERIALIZABLE, it would see the end of the chain of events as it was when it began, and not the events since.
     isolation = "SERIALIZABLE" if database.is_sqlite else "READ COMMITTED"
 
     @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
     def compute(subject: str) -> dict[str, Any]:
+        while not outlast(engine.may_work):
+            time.sleep(PAUSE_SECONDS)
         return _attempt(job, database, job_of(str(DBOS.workflow_id)), subject)
 
     @source.transaction(name=f"{job.kind}.conclude", isolation_level=isolation)  # type: ignore[untyped-decorator]

@@ -1,10 +1,12 @@
 """/models: what answers here, and what it says of itself. For researchers too: nothing of a case is on these pages."""
 
+import json
 import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from services.app.rights import MAY
 from services.artifacts import facts
 from services.artifacts.facts import Model
 from services.artifacts.schemas import shown
@@ -12,12 +14,22 @@ from services.auth import Role
 from services.errors import NotFound
 from services.pages import rendering
 from services.pages.card import blocks
+from services.pages.signed_in import Form
 from services.pages.worklist import worklist
 from services.settings import Settings
+from services.switch import Switch
 from services.worklist.service import Worklist
 
 router = APIRouter(include_in_schema=False)
 DIGEST = re.compile(r"[0-9a-f]{64}")
+REASONS = {
+    "wrong_answers": "it gives wrong answers",
+    "drift": "its cases are not those it learned from",
+    "inputs_changed": "a device or a sender changed",
+    "recalled": "whoever made it took it back",
+    "precaution": "as a precaution",
+    "cleared": "it was looked into, and may answer",
+}
 FEWEST = 5  # a count below is not told to who may not see cases
 Room = Annotated[Worklist, Depends(worklist)]
 
@@ -36,8 +48,22 @@ def page_model(request: Request, digest: str) -> Response:
     model = _model(request, digest)
     request.state.seen = digest
     is_current = model is request.app.state.model
-    told, card = shown(model), blocks(model.card)
-    return rendering.page(request, "model.html", model=model, facts=told, card=card, is_current=is_current)
+    switch: Switch = request.app.state.switch
+    told, card = shown(model, switch.told(digest)), blocks(model.card)
+    may_switch = request.state.role in MAY["page_switch"] | {Role.LOCAL}
+    return rendering.page(
+        request, "model.html", model=model, facts=told, card=card, is_current=is_current, may_switch=may_switch,
+        reasons=REASONS,
+    )  # fmt: skip
+
+
+@router.post("/models/{digest}/switch")
+def page_switch(request: Request, fields: Form, digest: str) -> Response:
+    """Stops a model, or lets it answer again. Raises NotFound, Refused for a form that says neither."""
+    switch: Switch = request.app.state.switch
+    said = {"stopped": fields.get("stopped") == "yes", "reason": fields.get("reason", "")}
+    switch.turn(request.state.client, digest, json.dumps(said).encode())
+    return rendering.see_other(f"/models/{digest}")
 
 
 def _model(request: Request, digest: str) -> Model:

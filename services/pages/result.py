@@ -15,6 +15,7 @@ from services.pages import rendering
 from services.reports.service import Reports
 from services.results.service import Results
 from services.reviews.service import Reviews
+from services.switch import Switch
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,6 +31,7 @@ def page_result(request: Request, case_id: CaseId, version: ResultVersion) -> Re
     reports: Reports = request.app.state.reports
     model: Model = request.app.state.model
     reviews: Reviews = request.app.state.reviews
+    switch: Switch = request.app.state.switch
     answer = results.version(case_id, version)
     request.state.seen = answer.id
     try:
@@ -46,6 +48,7 @@ def page_result(request: Request, case_id: CaseId, version: ResultVersion) -> Re
         sections=list(html.sections(record)),
         answer=answer,
         answers_now=answer.model == model.digest,
+        switch=switch.told(answer.model),
         withdrawal=reviews.withdrawal(case_id, version),
     )
 

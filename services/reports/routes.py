@@ -9,6 +9,7 @@ from services.http.documented import headers, problem
 from services.http.ids import CaseId
 from services.http.responses import HTML, JSON, content, preferred
 from services.reports.service import Reports
+from services.switch import may_be_told
 
 router = APIRouter(prefix="/v1", tags=["reports"])
 PDF = "application/pdf"
@@ -29,7 +30,9 @@ async def reports(request: Request) -> Reports:
     return room
 
 
-@router.get("/cases/{case_id}/report", responses=RESPONSES, response_class=Response)
+@router.get(
+    "/cases/{case_id}/report", responses=RESPONSES, response_class=Response, dependencies=[Depends(may_be_told)]
+)
 def get_report(
     request: Request,
     room: Annotated[Reports, Depends(reports)],

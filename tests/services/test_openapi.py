@@ -28,7 +28,7 @@ def test_document_names_every_path_problem_and_limit(document: dict[str, Any]) -
         "/v1/cases/{case_id}/results/{version}/withdrawal",
         "/v1/cases/{case_id}/reviews", "/v1/cases/{case_id}/report", "/v1/cases/{case_id}/similar",
         "/v1/cases/{case_id}/bundle",
-        "/v1/jobs/{job_id}", "/v1/models", "/v1/capabilities", "/v1/report-schema",
+        "/v1/jobs/{job_id}", "/v1/models", "/v1/models/{digest}/switch", "/v1/capabilities", "/v1/report-schema",
     }  # fmt: skip
     answers = document["paths"]["/v1/cases"]["post"]["responses"]
     assert {"202", "400", "401", "413", "415", "422", "503"} <= set(answers)
