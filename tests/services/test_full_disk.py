@@ -81,5 +81,5 @@ def test_reserve_is_made_only_where_there_is_room_for_it_twice(tmp_path: Path) -
 def test_every_door_that_keeps_something_is_tried(api: httpx.Client) -> None:
     paths = api.get("/openapi.json").json()["paths"]
     keeping = {path for path, methods in paths.items() if methods.keys() & {"post", "put", "patch", "delete"}}
-    given = {"case_id": "CASE", "modality": "labs", "version": "1"}
+    given = {"case_id": "CASE", "modality": "labs", "version": "1", "digest": "0" * 64}
     assert {path.format(**given) for path in keeping} == {request.url.path for request in every_door(api, "CASE")}
