@@ -109,6 +109,18 @@ class Registry:
             counted[manifest] = counted.pop(manifest, 0) + 1
         return counted
 
+    def evaluation(self, name: str) -> dict[str, Any]:
+        """What was found when a candidate was judged, by its hash. Raises ArtifactError if it is gone, or is not what
+        was written."""
+        path = self.directory / "evaluations" / f"{name}.json"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError("the evaluation is gone", where=str(path)) from error
+        if hashlib.sha256(data).hexdigest() != name:
+            raise ArtifactError("the evaluation is not the one that was written", where=str(path))
+        return dict(json.loads(data))
+
     def promote(
         self, artifact: Path, digest: str, *, verify: Callable[[Path], str], evaluation: Mapping[str, Any],
         manifest: str, expected: str | None, by: str | None = None, note: str = "",

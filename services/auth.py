@@ -34,6 +34,7 @@ class Role(StrEnum):
     LOCAL = "local"
 
 
+PEOPLE = frozenset({Role.CLINICIAN, Role.AUDITOR})
 _SPOKEN = {role.value: role for role in Role if role is not Role.LOCAL} | {"": Role.SYSTEM, "reviewer": Role.CLINICIAN}
 
 

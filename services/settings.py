@@ -13,11 +13,11 @@ from clinimm.io.sandbox_process import Confinement
 from clinimm.io.scan_types import Limits as ScanLimits
 from clinimm.io.text import MAX_CHARACTERS
 from clinimm.registry import Entry, Registry, digest_of
-from services.audit import UNNAMED
 
 PREFIX = "CLINIMM_"
 MIB = 1024 * 1024
 HEAD_BYTES = 64 * 1024  # of a request line and its header fields; beyond it the server hangs up
+UNNAMED_TENANT = "default"  # of who has not said which it is
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     reserve_bytes: int = Field(32 * MIB, ge=0)
     features_bytes: int = Field(4 * 1024 * MIB, ge=0)
     heads: Path | None = None
-    tenant: str = Field(UNNAMED, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    tenant: str = Field(UNNAMED_TENANT, pattern=r"^[A-Za-z0-9._-]{1,64}$")
     vectors: Literal["exact", "pgvector"] = "exact"
 
     @property

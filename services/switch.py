@@ -6,25 +6,44 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 from fastapi import Request
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from services import audit
-from services.artifacts.schemas import SwitchIn, SwitchOut
 from services.auth import Role
 from services.db import Database, now
 from services.errors import NotFound, Unavailable
+from services.findings import AnswerRow
 from services.http.ids import CaseId
 from services.http.strict_json import document
-from services.results import store as results
 from services.settings import Limits
-from services.tables import EventRow
+from services.tables import EventRow, ResultRow
 
 STOPPED, RESUMED = "model.stopped", "model.resumed"
 VERSION = re.compile(r"[0-9]{1,9}")
 AGAIN_SECONDS = 60  # after which a client that was sent away may ask again
+
+
+class SwitchIn(BaseModel):
+    """Stops a model, or lets it answer again, and why."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    stopped: bool
+    reason: Literal["wrong_answers", "drift", "inputs_changed", "recalled", "precaution", "cleared"]
+
+
+class SwitchOut(BaseModel):
+    """The last that was done: `client` did it, `at` that time, for that `reason`."""
+
+    stopped: bool
+    reason: str
+    client: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class Switch:
         no model of that digest answers or answered here, or what is wrong with the body."""
         said = document(SwitchIn, body, depth=self.limits.json_depth)
         with self.database.write() as session:
-            if digest != self.model and not results.has_answered(session, digest):
+            if digest != self.model and not _has_answered(session, digest):
                 raise NotFound("model_not_found", "No model of this digest answers here, or ever did.")
             action = STOPPED if said.stopped else RESUMED
             audit.record(session, client, action, _name(digest), model=digest, reason=said.reason)
@@ -88,7 +107,7 @@ class Switch:
         """Raises Unavailable where the answer to a case, by default the latest, is of a stopped model; where there is
         none yet, of the one that would give it."""
         with self.database.read() as session:
-            self._check(session, results.model_of(session, case_id, version) or self.model)
+            self._check(session, _model_of(session, case_id, version) or self.model)
 
     def check_current(self) -> None:
         """Raises Unavailable where the model that answers here is stopped."""
@@ -113,6 +132,18 @@ def may_be_told(request: Request, case_id: CaseId) -> None:
     if request.state.role is Role.AUDITOR or (version is not None and not VERSION.fullmatch(version)):
         return
     switch.check(case_id, None if version is None else int(version))
+
+
+def _model_of(session: Session, case_id: str, version: int | None) -> str | None:
+    """Whose a result of a case is, by default the latest; None where there is none."""
+    row = ResultRow
+    query = sa.select(row.model).where(row.case_id == case_id)
+    query = query.order_by(row.version.desc()) if version is None else query.where(row.version == version)
+    return session.scalar(query.limit(1))
+
+
+def _has_answered(session: Session, model: str) -> bool:
+    return session.scalar(sa.select(AnswerRow.result_id).where(AnswerRow.model == model).limit(1)) is not None
 
 
 def _name(digest: str) -> str:

@@ -10,13 +10,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from services.artifacts.schemas import SwitchIn
 from services.audit.asking import PURPOSES
 from services.cases.schemas import CaseIn, InputsIn, ModalityIn, ReconciliationIn
 from services.http.documented import headers, problem
 from services.http.problem import Problem
 from services.reviews.schemas import ReviewIn, WithdrawalIn
 from services.settings import Limits
+from services.switch import SwitchIn
 
 REFERENCE = "#/components/schemas/{model}"
 OPEN = ("/healthz",)

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from fastapi import Request
 
-from services.auth import Role
+from services.auth import PEOPLE, Role
 from services.errors import Forbidden
 
 _SENDERS = frozenset({Role.SYSTEM, Role.CLINICIAN})
 _READERS = _SENDERS | {Role.AUDITOR}
 _DECIDERS = frozenset({Role.CLINICIAN})
-_PEOPLE = frozenset({Role.CLINICIAN, Role.AUDITOR})
 _ALL = frozenset(Role)
 
 MAY: Mapping[str, frozenset[Role]] = {
@@ -19,16 +18,16 @@ MAY: Mapping[str, frozenset[Role]] = {
     **dict.fromkeys(("list_results", "get_result", "get_report", "list_reviews"), _READERS),
     **dict.fromkeys(("get_identity", "post_reconciliation"), _DECIDERS),
     **dict.fromkeys(("page_reconcile", "page_draft_reconciliation", "page_give_reconciliation"), _DECIDERS),
-    **dict.fromkeys(("post_review", "post_withdrawal", "put_switch", "page_switch", "get_bundle"), _PEOPLE),
+    **dict.fromkeys(("post_review", "post_withdrawal", "put_switch", "page_switch", "get_bundle"), PEOPLE),
     **dict.fromkeys(("list_models", "capabilities", "report_schema", "readyz", "metrics", "openapi"), _ALL),
-    **dict.fromkeys(("page_review", "page_draft_review", "page_give_review", "page_agreement"), _PEOPLE),
-    **dict.fromkeys(("page_withdraw", "page_draft_withdrawal", "page_give_withdrawal"), _PEOPLE),
+    **dict.fromkeys(("page_review", "page_draft_review", "page_give_review", "page_agreement"), PEOPLE),
+    **dict.fromkeys(("page_withdraw", "page_draft_withdrawal", "page_give_withdrawal"), PEOPLE),
     **dict.fromkeys(
-        ("page_case", "page_diff", "page_result", "page_download", "page_scan", "page_map", "page_bundle"), _PEOPLE
+        ("page_case", "page_diff", "page_result", "page_download", "page_scan", "page_map", "page_bundle"), PEOPLE
     ),
-    **dict.fromkeys(("page_worklist", "page_samples", "page_new_sample", "page_draw_sample", "page_sample"), _PEOPLE),
+    **dict.fromkeys(("page_worklist", "page_samples", "page_new_sample", "page_draw_sample", "page_sample"), PEOPLE),
     **dict.fromkeys(
-        ("page_home", "page_sign_out", "page_models", "page_model", "page_drift"), _PEOPLE | {Role.RESEARCHER}
+        ("page_home", "page_sign_out", "page_models", "page_model", "page_drift"), PEOPLE | {Role.RESEARCHER}
     ),
 }
 """The roles that may take a route, by its name; `local` may take each."""

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from clinimm.io.lab_table import lab_table
 from clinimm.io.transfer_syntaxes import SUPPORTED
 from services.artifacts.facts import Model
-from services.artifacts.schemas import AnalytesOut, Capabilities, FaultOut, Models, SwitchOut, shown, shown_modality
+from services.artifacts.schemas import AnalytesOut, Capabilities, FaultOut, Models, shown, shown_modality
 from services.faults import FAULTS
 from services.http.bodies import small_body
 from services.http.documented import headers, in_path
 from services.http.responses import document
-from services.switch import Switch
+from services.switch import Switch, SwitchOut
 
 router = APIRouter(prefix="/v1", tags=["models"])
 TURNED: dict[int | str, dict[str, Any]] = {200: {"headers": headers("ETag", "Cache-Control")}}

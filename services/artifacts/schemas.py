@@ -1,15 +1,15 @@
 """A model on the wire."""
 
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from clinimm.registry import Entry
 from clinimm.types import Analyte, Modality
 from services.artifacts.facts import Model
 from services.faults.fault import Acknowledgment
 from services.settings import Limits
+from services.switch import SwitchOut
 
 
 class AnalyteOut(BaseModel):
@@ -36,24 +36,6 @@ class PromotionOut(BaseModel):
     previous: str | None
     evaluation: str | None
     manifest: str | None
-
-
-class SwitchIn(BaseModel):
-    """Stops a model, or lets it answer again, and why."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    stopped: bool
-    reason: Literal["wrong_answers", "drift", "inputs_changed", "recalled", "precaution", "cleared"]
-
-
-class SwitchOut(BaseModel):
-    """The last that was done: `client` did it, `at` that time, for that `reason`."""
-
-    stopped: bool
-    reason: str
-    client: str
-    at: datetime
 
 
 class ModelOut(BaseModel):

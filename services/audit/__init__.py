@@ -23,13 +23,14 @@ from services.audit.chain import GENESIS, link
 from services.audit.seals import seal, seals
 from services.db import Database, now
 from services.logs import request_id
+from services.settings import UNNAMED_TENANT
 from services.tables import CaseRow, EventRow
 
 SYSTEM = "system"
 OPERATOR = "operator"  # whoever may run our commands on the machine
 DONE, REFUSED = "done", "refused"
 SEALS = "seals"  # the fact of an event that binds rows
-TENANT, UNNAMED = "tenant", "default"  # the fact of every event; the tenant of who has not said which it is
+TENANT = "tenant"  # the fact of every event
 _PENDING, _CHAINED, _SECRET, _BOUND = "events", "events chained", "events' secret", "rows to bind"
 _LOCK = 0x61756469  # "audi": PostgreSQL's advisory lock for the end of the chain
 
@@ -203,7 +204,7 @@ def name_tenant(database: Database, tenant: str) -> None:
         known = tenant_of(session)
         if known == tenant:
             return
-        if known not in ("", UNNAMED):
+        if known not in ("", UNNAMED_TENANT):
             mend = f"set CLINIMM_TENANT={known}, or give {tenant} a database of its own"
             raise ConfigError(
                 f"the database is of the tenant {known}, not of {tenant}", where=database.place, mend=mend

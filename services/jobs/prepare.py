@@ -12,6 +12,7 @@ from services import audit
 from services.db import Database, is_away
 from services.db.migrate import check_version, is_new, migrate, take_back
 from services.jobs import queue
+from services.settings import UNNAMED_TENANT
 
 
 def prepared(url: str) -> Database:
@@ -31,7 +32,7 @@ def taken_back(url: str, revision: str) -> Database:
     return database
 
 
-def ready(url: str, tenant: str = audit.UNNAMED) -> Database:
+def ready(url: str, tenant: str = UNNAMED_TENANT) -> Database:
     """A connection for who serves a tenant, or works for it. A new database gets its tables; those of another version
     are left as they are, since others may be at work on them, and it is an operator who has backed them up. Raises
     ConfigError."""

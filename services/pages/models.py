@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.app.rights import MAY
+from clinimm.errors import ArtifactError
 from services.artifacts import facts
 from services.artifacts.facts import Model
+from services.artifacts.releases import releases
 from services.artifacts.schemas import shown
-from services.auth import Role
+from services.auth import PEOPLE, Role
 from services.errors import NotFound
 from services.pages import rendering
 from services.pages.card import blocks
@@ -39,7 +40,14 @@ def page_models(request: Request, room: Room) -> Response:
     """The model that answers now, and those that answered before it."""
     model: Model = request.app.state.model
     fewest = FEWEST if request.state.role is Role.RESEARCHER else 1
-    return rendering.page(request, "models.html", model=model, answered=room.answered(), fewest=fewest)
+    settings: Settings = request.app.state.settings
+    try:
+        told, fault = releases(settings.registry), ""
+    except ArtifactError as error:
+        told, fault = [], error.what
+    return rendering.page(
+        request, "models.html", model=model, answered=room.answered(), fewest=fewest, releases=told, fault=fault
+    )
 
 
 @router.get("/models/{digest}")
@@ -50,7 +58,7 @@ def page_model(request: Request, digest: str) -> Response:
     is_current = model is request.app.state.model
     switch: Switch = request.app.state.switch
     told, card = shown(model, switch.told(digest)), blocks(model.card)
-    may_switch = request.state.role in MAY["page_switch"] | {Role.LOCAL}
+    may_switch = request.state.role in PEOPLE | {Role.LOCAL}
     return rendering.page(
         request, "model.html", model=model, facts=told, card=card, is_current=is_current, may_switch=may_switch,
         reasons=REASONS,

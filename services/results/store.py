@@ -41,19 +41,6 @@ def latest(session: Session, case_id: str) -> str | None:
     return session.scalar(sa.select(row.id).where(row.case_id == case_id).order_by(row.version.desc()).limit(1))
 
 
-def model_of(session: Session, case_id: str, version: int | None = None) -> str | None:
-    """Whose a result of a case is, by default the latest; None where there is none."""
-    row = ResultRow
-    query = sa.select(row.model).where(row.case_id == case_id)
-    query = query.order_by(row.version.desc()) if version is None else query.where(row.version == version)
-    return session.scalar(query.limit(1))
-
-
-def has_answered(session: Session, model: str) -> bool:
-    """Whether there is any result of a model."""
-    return session.scalar(sa.select(AnswerRow.result_id).where(AnswerRow.model == model).limit(1)) is not None
-
-
 def lock(session: Session, case_id: str) -> tuple[int, str, str]:
     """(version, inputs hash, why it is held) of a case that nobody else changes until the transaction ends."""
     row = CaseRow

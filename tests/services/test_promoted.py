@@ -8,6 +8,7 @@ from service_processes import running_api
 
 from clinimm.errors import ArtifactError, ConfigError
 from clinimm.registry import Registry, digest_of
+from services.artifacts.releases import releases
 from services.keeper import environment
 from services.settings import Settings, settings
 
@@ -75,3 +76,37 @@ def test_a_worker_gets_the_artifact_that_the_api_began_with(
         verify=digest_of, evaluation={}, manifest="m" * 64, expected=registry.current(),
     )  # fmt: skip
     assert digest_of(settings().model) == digest_of(described_model)
+
+
+def number(measure: str, modality: str | None, value: float) -> dict[str, object]:
+    return {"measure": measure, "modality": modality, "patients": 9, "value": value, "interval": [0.1, 0.9], "p": None}
+
+
+def test_what_explanations_were_worth_is_told_of_each_candidate(
+    settings: Settings, registry: Registry, described_model: Path, tmp_path: Path
+) -> None:
+    newer = shutil.copytree(described_model, tmp_path / "newer")
+    (newer / "manifest.json").write_text((newer / "manifest.json").read_text() + "\n\n")
+    numbers = [number("reliable", None, 0.75), number("complete", None, 0.5), number("comprehensiveness", "cxr", 0.25)]
+    registry.promote(
+        newer, digest_of(newer), verify=digest_of, manifest="m" * 64, expected=registry.current(), by="ann",
+        evaluation={"explanations": {"candidate": {"patients": 9, "numbers": numbers}}},
+    )  # fmt: skip
+    latest, *before = releases(registry.directory)
+    assert (latest.entry.digest, latest.patients, latest.fault) == (digest_of(newer), 9, "")
+    assert [one.fault for one in before] == ["explanations were not measured"] * 2
+    told = settings.model_copy(update={"artifact": None, "allow_unpromoted": False, "registry": registry.directory})
+    kept = registry.directory / "evaluations" / f"{latest.entry.evaluation}.json"
+    with running_api(told) as client:
+        client.post("/login", data={"token": ""})
+        page = client.get("/models").text
+        for words in ("0.75 (0.10 to 0.90)", "cxr 0.25 (0.10 to 0.90)", digest_of(newer)[:16], "were not measured"):
+            assert words in page
+        kept.write_text(kept.read_text().replace("0.75", "0.95"))
+        assert "the evaluation is not the one that was written" in client.get("/models").text
+        kept.unlink()
+        assert "the evaluation is gone" in client.get("/models").text
+        history = registry.directory / "history.jsonl"
+        history.write_text(history.read_text().replace("ann", "bob", 1))
+        page = client.get("/models")
+        assert (page.status_code, "nothing is told of releases" in page.text) == (200, True)

@@ -14,7 +14,7 @@ from services.audit.verify import CHANGED, verify
 from services.db import Database
 from services.jobs.prepare import opened, prepared, ready
 from services.replay import Verdict
-from services.settings import Settings
+from services.settings import UNNAMED_TENANT, Settings
 from services.tables import EventRow
 
 
@@ -44,7 +44,7 @@ def test_every_event_is_of_the_tenant_whom_the_service_was_started_for(database_
 
 def test_a_database_of_one_tenant_is_shut_to_another_and_to_who_forgot_to_say(database_url: str) -> None:
     ready(database_url, "st-mary").close()
-    for other in ("st-john", audit.UNNAMED):
+    for other in ("st-john", UNNAMED_TENANT):
         with pytest.raises(ConfigError, match="of the tenant st-mary, not of"):
             ready(database_url, other)
     assert tenants(ready(database_url, "st-mary")) == [("tenant.named", "st-mary")]
@@ -55,7 +55,7 @@ def test_who_had_not_said_which_tenant_it_is_may_say_so_later(database_url: str)
     act(database)
     ready(database_url, "st-mary").close()
     act(database)
-    before, after = [audit.UNNAMED] * 3, ["st-mary"] * 3
+    before, after = [UNNAMED_TENANT] * 3, ["st-mary"] * 3
     assert [tenant for _, tenant in tenants(database)] == before + after
 
 
