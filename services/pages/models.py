@@ -41,12 +41,20 @@ def page_models(request: Request, room: Room) -> Response:
     model: Model = request.app.state.model
     fewest = FEWEST if request.state.role is Role.RESEARCHER else 1
     settings: Settings = request.app.state.settings
+    switch = request.app.state.switch.told(model.digest)
     try:
         told, fault = releases(settings.registry), ""
     except ArtifactError as error:
         told, fault = [], error.what
     return rendering.page(
-        request, "models.html", model=model, answered=room.answered(), fewest=fewest, releases=told, fault=fault
+        request,
+        "models.html",
+        model=model,
+        answered=room.answered(),
+        fewest=fewest,
+        releases=told,
+        fault=fault,
+        stopped=switch is not None and switch.stopped,
     )
 
 

@@ -108,6 +108,7 @@ def test_pages_say_it_and_a_person_does_it_there(ward: Ward, described_model: Pa
     page = browser.get(f"/models/{digest}")
     assert "Stopped: none of its answers are given" in page.text
     assert "its cases are not those it learned from" in page.text
+    assert "answers now" not in browser.get("/models").text
     assert browser.post(there, data=fields(page, there) | {"reason": "bored"}).status_code == 422
     assert told(ward.ask("feed", "GET", f"/v1/cases/{case_id}/results"))[1] == "model_stopped"
     browser.post(there, data=fields(page, there) | {"reason": "cleared"})
