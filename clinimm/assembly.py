@@ -116,10 +116,10 @@ def fill(committee: Committee, state: Mapping[str, Tensor], *, adapters_only: bo
 
 def _head_record(head: Head) -> dict[str, Any]:
     forests = [forest for forest in head.forests if isinstance(forest, Forest)]
+    nets = head.nets
     return {
-        "nets": head.nets.nets,
-        "units": head.nets.units,
-        "rank": head.nets.rank,
+        "nets": None if nets is None else {"nets": nets.nets, "units": nets.units, "rank": nets.rank},
+        "helped": list(head.helped),
         "forests": [
             {"depths": list(one.depths), "leaves": len(one.leaf), "trees": one.trees, "blur": one.blur}
             for one in forests
@@ -128,8 +128,11 @@ def _head_record(head: Head) -> dict[str, Any]:
 
 
 def _empty_head(record: Mapping[str, Any], sizes: Sequence[int], targets: int) -> Head:
-    nets = NarrowNets(sizes, record["nets"], targets, units=record["units"], rank=record["rank"])
-    return Head(nets, [Forest(**one) for one in record["forests"]])
+    shape = record["nets"]
+    if isinstance(shape, int):  # artifacts from before there were trees alone
+        shape = {"nets": shape, "units": record["units"], "rank": record["rank"]}
+    nets = None if shape is None else NarrowNets(sizes, targets=targets, **shape)
+    return Head(nets, [Forest(**one) for one in record["forests"]], record.get("helped", [True] * targets))
 
 
 def _plan(

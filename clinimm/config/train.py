@@ -34,8 +34,8 @@ class Model(Section):
 class Committee(Section):
     """Members of the model: a net per fold of the patients, `folds` of them, each trained without its fold, whose
     answers to it calibrate the whole; with 0, one net, calibrated on a validation part of its own. With `readout`, each
-    net's inputs are read a second time by lines fitted on its fold. With `learner`, each fold also has `narrow` nets,
-    trained for `narrow_epochs`, and `trees` trees over fixed features of the inputs."""
+    net's inputs are read a second time by lines fitted on its fold. With `learner`, each fold also has `trees` trees
+    over fixed features of the inputs, and `narrow` nets over these, trained for `narrow_epochs`, where they help."""
 
     folds: int = Field(5, ge=0)
     readout: bool = True

@@ -86,8 +86,9 @@ def _parts(config: Config, parts: Sequence[Mapping[str, float]]) -> list[str]:
     grid = Grid("Whose logits are added up, and with which weight", ("target", *parts[0]), tuple(rows))
     return [
         "`nets`: one per fold of the training patients, encoders and fusion trained without it. "
-        "`readouts`: a line per input over what these encoders give, fitted on the fold. `learner`: trees and narrow "
-        "nets on fixed features. The weights were set on patients held out; attributions are of the sum.",
+        "`readouts`: a line per input over what these encoders give, fitted on the fold. `trees`: on fixed "
+        "features; where `narrow nets` on these clearly help, trees see their units too. The weights were set on "
+        "patients held out; attributions are of the sum.",
         grid.markdown(),
     ]
 

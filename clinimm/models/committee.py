@@ -53,11 +53,14 @@ class Committee(nn.Module):
 
     def parts(self) -> list[dict[str, float]]:
         """How much of each target's answer comes from where, summing to 1: from what the `nets` learned, from what
-        their `readouts` read a second time, and from the `learner`."""
+        their `readouts` read a second time, and from the learner's `trees` and `narrow nets`."""
         shares = [net.readout.share for net in self.networks if net.readout is not None]
         read = torch.stack(shares).sum(0) / len(self.nets) if shares else torch.zeros_like(self.share)
         rest = 1 - self.share
-        columns = {"nets": rest * (1 - read), "readouts": rest * read, "learner": self.share}
+        narrow = torch.zeros_like(self.share) if self.learner is None else self.share * self.learner.narrow.to(read)
+        columns = {
+            "nets": rest * (1 - read), "readouts": rest * read, "trees": self.share - narrow, "narrow nets": narrow
+        }  # fmt: skip
         return [{name: float(column[j]) for name, column in columns.items()} for j in range(len(self.share))]
 
     @torch.no_grad()

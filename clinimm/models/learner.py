@@ -1,4 +1,4 @@
-"""A learner on fixed features: what is missing completed, then narrow nets and a forest over features and units.
+"""A learner on fixed features: what is missing completed, then trees, and narrow nets where they help.
 
 It speaks as a `Network` does: tokens, then fuse. Nothing of an absent input is ever read: its features are what the
 present ones make likely."""
@@ -19,27 +19,37 @@ from clinimm.models.network import encode_present, hide
 from clinimm.types import Modality
 
 TREES = 2 / 3
-"""The forest's part of a head's logit; the nets have the rest."""
+"""The forest's part of the logit of a target that nets help; the nets have the rest."""
 
 
 class Head(nn.Module):
-    """What was learned from some cases: nets, and a forest per target over features and the nets' units."""
+    """What was learned from some cases: a forest per target over the features. For a target that is `helped` by nets,
+    its forest sees their units beside the features, and their own answer counts too."""
 
-    def __init__(self, nets: NarrowNets, forests: Sequence[nn.Module]) -> None:
+    def __init__(self, nets: NarrowNets | None, forests: Sequence[nn.Module], helped: Sequence[bool]) -> None:
+        """`nets` may be None where no target is helped."""
         super().__init__()
         self.nets = nets
         self.forests = nn.ModuleList(forests)
+        self.helped = tuple(helped)
 
     def forward(self, x: Float[Tensor, "b p"]) -> Float[Tensor, "b k"]:
+        if self.nets is None:
+            return torch.stack([forest(x) for forest in self.forests], dim=1)
         units = self.nets.squeezed(x.expand(self.nets.nets, -1, -1))
-        nets = self.nets(units).mean(0)
-        seen = with_units(x, units)
-        trees = torch.stack([forest(seen) for forest in self.forests], dim=1)
-        return (1 - TREES) * nets + TREES * trees
+        nets, seen = self.nets(units).mean(0), with_units(x, units)
+        return torch.stack(
+            [
+                (1 - TREES) * nets[:, j] + TREES * forest(seen) if is_helped else forest(x)
+                for j, (forest, is_helped) in enumerate(zip(self.forests, self.helped, strict=True))
+            ],
+            dim=1,
+        )
 
     def answering(self, target: int) -> "Head":
         """The same for one target, with no trees for the others: they are most of its cost."""
-        return Head(self.nets, [one if i == target else _Silent() for i, one in enumerate(self.forests)])
+        nets = self.nets if self.helped[target] else None
+        return Head(nets, [one if i == target else _Silent() for i, one in enumerate(self.forests)], self.helped)
 
 
 class _Silent(nn.Module):
@@ -76,6 +86,11 @@ class FeatureLearner(nn.Module):
         self.heard: Tensor | None = None
         self.register_buffer("availability", torch.ones(sum(self.sizes)))
         self.register_buffer("prior", prior.clone())
+
+    @property
+    def narrow(self) -> Float[Tensor, " k"]:
+        """The narrow nets' part of each target's logit; the trees have the rest."""
+        return torch.stack([(1 - TREES) * torch.tensor(cast(Head, head).helped).float() for head in self.heads]).mean(0)
 
     @property
     def sizes(self) -> list[int]:

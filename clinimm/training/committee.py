@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
+from torch import nn
 
 from clinimm.batch import Batch
 from clinimm.data.split import Splits, patient_folds
@@ -26,6 +27,9 @@ from clinimm.training.readout import fit_readout, readout_said
 from clinimm.types import Case
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+HELPFUL = 3.0
+"""By how many standard errors trees must be better with narrow nets than without them. Each net is kept at the epoch
+in which it fits the held-out cases best, so that on these it looks a little better than it is."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +116,11 @@ def train_committee(
     said = with_readouts(nets, said, development, plan.seed) if readout else said
     if learner is None:
         return Committee(nets, None).eval(), said
-    alone = learner_said(nets, learner, development, recipe, plan.seed)
+    trees, with_nets = learner_said(nets, learner, development, recipe, plan.seed)
+    helped = [is_helped(trees, with_nets, name) for name in development.targets]
+    alone = mixed(trees, with_nets, helped)
     shares = [best_share(said, alone, name) for name in development.targets]
-    _learn(learner, development, recipe, plan.seed)
+    _learn(learner, development, helped, recipe, plan.seed)
     committee = Committee(nets, learner.to(nets[0].prior.device), torch.tensor(shares)).eval()
     return committee, mixed(said, alone, shares)
 
@@ -143,30 +149,37 @@ def with_readouts(nets: Sequence[Network], said: Scores, development: Developmen
 
 def learner_said(
     nets: Sequence[Network], learner: FeatureLearner, development: Development, recipe: Recipe, seed: int
-) -> Scores:
+) -> tuple[Scores, Scores]:
     """What the learner says of each fold's cases when it has never seen them, not even without their labels: principal
-    components and completion fit the notes and films that they were fitted on far better than new ones."""
-    told = []
+    components and completion fit the notes and films that they were fitted on far better than new ones. First its
+    trees alone, then with the narrow nets that help every target."""
+    told: tuple[list[Scores], list[Scores]] = [], []
     for number, (net, part) in enumerate(zip(nets, development.parts, strict=True)):
         apart = deepcopy(learner)
         learned, held = development.rows(part.learned), development.rows(part.held)
         apart.fit(learned)
         known, unseen = (rows_of(apart, some, recipe, seed + number) for some in (learned, held))
-        apart.heads.append(fit_head(known, unseen, apart.sizes, recipe, seed + number))
+        narrow = fit_nets(known, unseen, apart.sizes, recipe, seed + number)
         whole = torch.ones_like(net.prior)
-        told.append(_said(Committee([net], apart.to(net.prior.device), whole), development, number))
-    return Scores.concat(told)
+        for each, found in zip((None, narrow), told, strict=True):
+            helped = [each is not None] * len(whole)
+            apart.heads = nn.ModuleList([fit_head(each, known, helped, recipe, seed + number)])
+            found.append(_said(Committee([net], apart.to(net.prior.device), whole), development, number))
+    return Scores.concat(told[0]), Scores.concat(told[1])
 
 
-def _learn(learner: FeatureLearner, development: Development, recipe: Recipe, seed: int) -> None:
-    """Fits the learner that answers: features of all cases, narrow nets of each fold, trees over all cases."""
+def _learn(
+    learner: FeatureLearner, development: Development, helped: Sequence[bool], recipe: Recipe, seed: int
+) -> None:
+    """Fits the learner that answers: features of all cases, narrow nets of each fold if they help any target, trees
+    over all cases."""
     learner.fit(development.batch)
     rows = rows_of(learner, development.batch, recipe, seed)
     nets = []
-    for number, part in enumerate(development.parts):
+    for number, part in enumerate(development.parts if any(helped) else ()):
         known, unseen = rows.take(torch.tensor(part.learned)), rows.take(torch.tensor(part.held))
         nets.append(fit_nets(known, unseen, learner.sizes, recipe, seed + number))
-    learner.heads.append(refit(nets, rows, recipe, seed))
+    learner.heads.append(refit(nets, rows, helped, recipe, seed))
 
 
 def _said(model: Committee, development: Development, number: int) -> Scores:
@@ -196,8 +209,16 @@ def best_share(nets: Scores, other: Scores, target: str) -> float:
     return min(within, key=lambda share: abs(share - 0.5))
 
 
-def _clearly(worse: Float[np.ndarray, " p"]) -> bool:
-    return float(worse.mean()) > 2 * float(worse.std() / np.sqrt(len(worse)))
+def is_helped(trees: Scores, with_nets: Scores, target: str) -> bool:
+    """Whether narrow nets clearly help the learner's trees, by HELPFUL standard errors of what `best_share` calls good.
+
+    Trees see the units of nets that learned from the same cases, and believe what these know by heart: on a few hundred
+    patients that costs more than it tells, unless inputs tell something only together."""
+    return _clearly(_losses(trees, target) - _losses(with_nets, target), HELPFUL)
+
+
+def _clearly(worse: Float[np.ndarray, " p"], errors: float = 2.0) -> bool:
+    return len(worse) > 0 and float(worse.mean()) > errors * float(worse.std() / np.sqrt(len(worse)))
 
 
 def _losses(scores: Scores, target: str) -> Float[np.ndarray, " p"]:

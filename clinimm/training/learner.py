@@ -1,4 +1,4 @@
-"""How a head of the learner on fixed features is fitted: narrow nets by gradient, then trees over what they found.
+"""How a head of the learner on fixed features is fitted: trees, and narrow nets by gradient whose units trees may see.
 
 Every case is learned from whole, and again with inputs and values hidden, so that an incomplete one is nothing new."""
 
@@ -79,26 +79,28 @@ def _partial(learner: FeatureLearner, owner: Int[Tensor, " p"]) -> Float[Tensor,
     return tabular[owner]
 
 
-def fit_head(train: Rows, held: Rows, sizes: Sequence[int], recipe: Recipe, seed: int) -> Head:
-    """Nets fitted on `train`, each kept at the epoch in which it fits `held` best, and trees fitted on `train`."""
-    nets = fit_nets(train, held, sizes, recipe, seed)
-    return _with_forests(nets, train, recipe, seed)
+def fit_head(nets: NarrowNets | None, train: Rows, helped: Sequence[bool], recipe: Recipe, seed: int) -> Head:
+    """A head of trees fitted on `train`; those of the targets that nets help see the units of `nets` too, which may be
+    None where they help none."""
+    bare = [train.whole, *train.copies]
+    seen = bare
+    if nets is not None:
+        nets.eval()
+        with torch.no_grad():
+            seen = [with_units(x, nets.squeezed(x.expand(nets.nets, -1, -1))) for x in bare]
+    forests = [
+        _fit_forest(seen if is_helped else bare, train, target, recipe, seed) for target, is_helped in enumerate(helped)
+    ]
+    return Head(nets, forests, helped)
 
 
-def refit(nets: Sequence[NarrowNets], rows: Rows, recipe: Recipe, seed: int) -> Head:
-    """One head for all cases: the nets of all folds, and trees over their units, fitted on all rows.
+def refit(nets: Sequence[NarrowNets], rows: Rows, helped: Sequence[bool], recipe: Recipe, seed: int) -> Head:
+    """One head for all cases: the nets of all folds, if they help any target, and trees fitted on all rows.
 
     Its trees are more and see more cases than any fold's. What heads of single folds say of their held-out cases is the
     honest answer to calibrate by; this one is a little better than they are."""
-    return _with_forests(NarrowNets.together(nets), rows, replace(recipe, trees=2 * recipe.trees), seed)
-
-
-def _with_forests(nets: NarrowNets, train: Rows, recipe: Recipe, seed: int) -> Head:
-    nets.eval()
-    with torch.no_grad():
-        seen = [with_units(x, nets.squeezed(x.expand(nets.nets, -1, -1))) for x in (train.whole, *train.copies)]
-    forests = [_fit_forest(seen, train, target, recipe, seed) for target in range(train.targets.shape[1])]
-    return Head(nets, forests)
+    together = NarrowNets.together(nets) if nets else None
+    return fit_head(together, rows, helped, replace(recipe, trees=2 * recipe.trees), seed)
 
 
 def fit_nets(train: Rows, held: Rows, sizes: Sequence[int], recipe: Recipe, seed: int) -> NarrowNets:

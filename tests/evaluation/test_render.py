@@ -121,9 +121,10 @@ def test_the_card_says_what_a_reader_must_know(answers, evaluation, calibrator):
 
 def test_the_card_tells_where_an_answer_comes_from(evaluation):
     config = load(CONFIGS / "cxr_note_labs.toml")
-    card = model_card(config, evaluation, FACTS, parts=[{"nets": 0.25, "readouts": 0.125, "learner": 0.625}])
-    assert "| target | nets | readouts | learner |" in card
-    assert "| severe | 0.250 | 0.125 | 0.625 |" in card
+    parts = {"nets": 0.25, "readouts": 0.125, "trees": 0.625, "narrow nets": 0.0}
+    card = model_card(config, evaluation, FACTS, parts=[parts])
+    assert "| target | nets | readouts | trees | narrow nets |" in card
+    assert "| severe | 0.250 | 0.125 | 0.625 | 0.000 |" in card
 
 
 def test_a_card_without_opponents_or_positives_still_tells_the_truth(answers):

@@ -18,7 +18,7 @@ from clinimm.models.features import fixed_encoders, joined
 from clinimm.models.forest import Forest
 from clinimm.models.learner import FeatureLearner
 from clinimm.models.network import Network
-from clinimm.training.learner import Recipe, fit_head, rows_of
+from clinimm.training.learner import Recipe, fit_head, fit_nets, rows_of
 from clinimm.training.readout import fit_readout
 
 RECIPE = Recipe(nets=2, trees=5, epochs=3)
@@ -33,8 +33,9 @@ def learner() -> FeatureLearner:
     rows = rows_of(made, batch, RECIPE, seed=0)
     for fold in range(2):
         held = torch.arange(60) % 2 == fold
-        parts = (rows.take((~held).nonzero()[:, 0]), rows.take(held.nonzero()[:, 0]))
-        made.heads.append(fit_head(*parts, made.sizes, RECIPE, seed=fold))
+        known, unseen = rows.take((~held).nonzero()[:, 0]), rows.take(held.nonzero()[:, 0])
+        nets = fit_nets(known, unseen, made.sizes, RECIPE, seed=fold)
+        made.heads.append(fit_head(nets, known, (True, bool(fold)), RECIPE, seed=fold))
     return made.eval()
 
 
@@ -63,17 +64,41 @@ def test_parts_of_an_answer_add_up_to_it(committee: Committee) -> None:
     bare = [small_network(seed=seed).eval() for seed in (0, 1)]
     read = Committee([read_again(net) for net in bare], committee.learner, committee.share).eval()
     told = read.parts()
-    assert told[0] == {"nets": 0.75 * 0.5, "readouts": 0.75 * 0.5, "learner": 0.25}
-    assert told[1] == {"nets": 0.0, "readouts": 0.0, "learner": 1.0}
-    assert committee.parts()[0] == {"nets": 0.75, "readouts": 0.0, "learner": 0.25}
+    # Narrow nets help the first target in both heads, and the second one in one of the two.
+    assert told[0] == pytest.approx({"nets": 0.375, "readouts": 0.375, "trees": 1 / 6, "narrow nets": 1 / 12})
+    assert told[1] == pytest.approx({"nets": 0.0, "readouts": 0.0, "trees": 5 / 6, "narrow nets": 1 / 6})
+    assert committee.parts()[0] == pytest.approx({**told[0], "nets": 0.75, "readouts": 0.0})
+    nets = {"nets": 1.0, "readouts": 0.0, "trees": 0.0, "narrow nets": 0.0}
+    assert Committee(committee.networks, None).parts()[0] == nets
     alone = {
         "nets": Committee([small_network(seed=seed) for seed in (0, 1)], None),
         "readouts": Committee([read_again(small_network(seed=seed), 1.0) for seed in (0, 1)], None),
         "learner": Committee(bare, committee.learner, torch.ones(2)),
     }
     each = {name: answer(model.eval(), batch) for name, model in alone.items()}
-    wanted = torch.stack([sum(told[j][name] * each[name][:, j] for name in each) for j in range(2)], dim=1)
+    part = [{**one, "learner": one["trees"] + one["narrow nets"]} for one in told]
+    wanted = torch.stack([sum(part[j][name] * each[name][:, j] for name in each) for j in range(2)], dim=1)
     torch.testing.assert_close(answer(read, batch), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_target_that_narrow_nets_do_not_help_hears_nothing_of_them(learner: FeatureLearner) -> None:
+    first, second = (copy.deepcopy(head) for head in learner.heads)
+    x = torch.randn(5, sum(learner.sizes), generator=torch.Generator().manual_seed(2))
+    before = [first(x), second(x)]
+    for head in (first, second):
+        for weight in head.nets.parameters():
+            weight.data.mul_(3.0)
+    after = [first(x), second(x)]
+    assert torch.equal(before[0][:, 1], after[0][:, 1])
+    for mine, theirs in ((before[0][:, 0], after[0][:, 0]), *zip(before[1].T, after[1].T, strict=True)):
+        assert not torch.allclose(mine, theirs, atol=1e-3)
+
+
+def test_a_head_answers_one_target_as_it_answers_all(learner: FeatureLearner) -> None:
+    x = torch.randn(5, sum(learner.sizes), generator=torch.Generator().manual_seed(3))
+    for head in learner.heads:
+        for target in (0, 1):
+            assert torch.equal(head.answering(target)(x)[:, target], head(x)[:, target])
 
 
 def read_again(network: Network, share: float = 0.5) -> Network:

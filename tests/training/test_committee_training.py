@@ -9,17 +9,23 @@ import torch
 from small_models import MODALITIES, VOCABULARY, random_batch, small_network
 
 from clinimm import artifact
-from clinimm.batch import Batch
+from clinimm.batch import Batch, ModalityBatch
 from clinimm.config import Config, parse
 from clinimm.data.cohort import read_cohort
 from clinimm.inference import Predictor
+from clinimm.models.build import EncoderPlan, build_network
 from clinimm.models.features import fixed_encoders
 from clinimm.models.learner import FeatureLearner
 from clinimm.pseudonyms import hashed
 from clinimm.scores import Scores
-from clinimm.training.committee import Development, Held, best_share, held_out, learner_said
+from clinimm.training.committee import Development, Held, best_share, held_out, is_helped, learner_said
 from clinimm.training.folds import split
 from clinimm.training.learner import Recipe
+from clinimm.types import Analyte, InputState, Kind, Modality, Status
+
+PANELS = tuple(
+    Modality(name, Kind.TABULAR, (8,), tuple(Analyte(f"{name}{i}", "mg/L") for i in range(8))) for name in ("a", "b")
+)
 
 
 @pytest.mark.parametrize("folds", [0, 2, 5])
@@ -61,6 +67,43 @@ def test_the_better_of_two_gets_the_larger_share() -> None:
     assert best_share(bad, good, "t") == 1.0
 
 
+def test_narrow_nets_are_heard_only_where_they_clearly_help() -> None:
+    trees = noisy(0, 3.0)
+    assert is_helped(trees, noisy(0, 1.0), "t")
+    assert not is_helped(trees, trees, "t")
+    assert not is_helped(trees, noisy(0, 30.0), "t")
+    other = 4 * (trees.targets - 0.5) + 2.9 * np.random.default_rng(5).normal(size=(300, 1))
+    a_little = replace(trees, logits={"a": other})
+    assert not is_helped(trees, a_little, "t")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_inputs_tell_only_together_is_learned_by_narrow_nets(together: bool) -> None:
+    """A label is mostly chance, or the sign of the product of two panels' sums, which trees alone learn badly."""
+    draw = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(300, 8, generator=draw) for _ in range(2))
+    signal = left.sum(1) * right.sum(1) if together else left[:, 0] + 2 * torch.randn(300, generator=draw)
+    batch = panels_batch(left, right, (signal > 0).float()[:, None])
+    halves = tuple(range(150)), tuple(range(150, 300))
+    development = Development(batch, batch.case_ids, ("t",), (Held(*halves), Held(*reversed(halves))))
+    plans, qualities = {m.name: EncoderPlan("analytes") for m in PANELS}, {m.name: 2 for m in PANELS}
+    net = build_network(PANELS, plans, qualities, width=8, fusion="gate", dropout=0.0, prior=[0.0])
+    learner = FeatureLearner(PANELS, fixed_encoders(PANELS, {}), torch.zeros(1))
+    trees, with_nets = learner_said([net, net], learner, development, Recipe(), 0)
+    assert is_helped(trees, with_nets, "t") == together
+
+
+def panels_batch(left: torch.Tensor, right: torch.Tensor, targets: torch.Tensor) -> Batch:
+    n = len(targets)
+    here, quality = torch.ones(n, dtype=torch.bool), torch.zeros(n, 2)
+    states = (InputState(Status.PRESENT),) * n
+    parts = {
+        m.name: ModalityBatch(values, here, torch.ones_like(values, dtype=torch.bool), quality, states)
+        for m, values in zip(PANELS, (left, right), strict=True)
+    }
+    return Batch(tuple(map(str, range(n))), parts, targets, torch.ones_like(targets, dtype=torch.bool))
+
+
 def test_without_a_learner_the_nets_answer_alone(tiny_config: Config) -> None:
     alone = parse(tiny_config.model_dump(mode="json") | {"committee": {"folds": 0, "learner": False}}, where="here")
     assert (alone.committee.folds, alone.committee.learner) == (0, False)
@@ -84,4 +127,4 @@ def of_learner(batch: Batch) -> dict[str, np.ndarray]:
     development = Development(batch, batch.case_ids, ("a", "b"), (Held(last, first), Held(first, last)))
     nets = [small_network(seed=seed) for seed in (0, 1)]
     recipe = Recipe(nets=1, trees=3, epochs=1, copies=0)
-    return dict(learner_said(nets, learner, development, recipe, 0).logits)
+    return dict(learner_said(nets, learner, development, recipe, 0)[1].logits)
