@@ -110,10 +110,10 @@ def create_app(settings: Settings) -> FastAPI:
     room = Room(Reserve(settings.data, settings.reserve_bytes))
     witness = Witness(database, room.reserve.give_up)
     uploads = Uploads(settings.uploads)
-    metrics = Metrics(database, uploads)
+    model = facts.read(settings.model, settings.registry)
+    metrics = Metrics(database, uploads, model.digest)
     confinement = settings.limits.confinement
     sandbox = Sandbox(confinement, processes=settings.decoders, observe=metrics.note_inspection)
-    model = facts.read(settings.model, settings.registry)
     scans = Scans(database, blobs, model, Sandbox(confinement, processes=AT_ONCE))
     similar = Similar(database, search.opened(database, settings.vectors, model.digest, model.config.fused_width))
 

@@ -11,7 +11,9 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
 class Metrics:
-    def __init__(self, database: Database, uploads: Uploads) -> None:
+    """`model` is the digest of the model that answers here."""
+
+    def __init__(self, database: Database, uploads: Uploads, model: str) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "clinimm_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
@@ -24,7 +26,7 @@ class Metrics:
         )
         uploading = Gauge("clinimm_uploads", "Uploads in flight", registry=self.registry)
         uploading.set_function(lambda: uploads.current)
-        self.registry.register(Stock(database))
+        self.registry.register(Stock(database, model))
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         method = method if method in METHODS else "other"

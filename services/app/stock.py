@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.db import Database, now
 from services.jobs import state
+from services.switch import is_stopped
 from services.tables import CaseRow, DueRow, EventRow, FlagRow, ImageRow, InstanceRow, JobRow, ResultRow, WorkerRow
 
 STALE_SECONDS = 30.0
@@ -25,10 +26,10 @@ Counts = Mapping[Any, float]  # by the values of the labels
 
 
 class Stock(Collector):
-    """Where the database is away it says so, and no more."""
+    """Where the database is away it says so, and no more. `model` is the digest of the model that answers here."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
-        self.database, self.clock = database, clock
+    def __init__(self, database: Database, model: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.database, self.model, self.clock = database, model, clock
         self._events, self._lock = Events(), threading.Lock()
         self._slow: list[Metric] = []
         self._counted = float("-inf")
@@ -39,7 +40,7 @@ class Stock(Collector):
     def collect(self) -> Iterable[Metric]:
         try:
             with self.database.read() as session, self._lock:
-                found = [*_quick(session), *self._slowly(session)]
+                found = [*_quick(session, self.model), *self._slowly(session)]
         except SQLAlchemyError:
             found = []
         yield gauge("clinimm_database_up", "Whether the database answers", (), {(): float(bool(found))})
@@ -78,7 +79,9 @@ def _events(session: Session, *conditions: sa.ColumnElement[bool]) -> Counter[st
     return found
 
 
-def _quick(session: Session) -> Iterator[Metric]:
+def _quick(session: Session, model: str) -> Iterator[Metric]:
+    stopped = {(): float(is_stopped(session, model))}
+    yield gauge("clinimm_model_stopped", "Whether people have stopped the model that answers here", (), stopped)
     yield gauge("clinimm_jobs", "Jobs by kind and state", ("kind", "state"), dict(state.counts(session)))
     oldest = sa.select(JobRow.kind, sa.func.min(JobRow.created_at)).where(JobRow.state == state.QUEUED)
     ages = {(kind,): _age(since) for kind, since in session.execute(oldest.group_by(JobRow.kind))}

@@ -35,13 +35,13 @@ class Job:
 
 class Engine:
     """DBOS under the name `executor`: there is one in a process. `running` are the workflows that it is at. A job is
-    not begun before `may_work`."""
+    not begun before `may_work`; `begun` are the workflows whose was."""
 
     def __init__(
         self, database: Database, executor: str, *, poll_seconds: float, may_work: Callable[[], bool] = lambda: True
     ) -> None:
         self.database, self.executor, self.poll_seconds, self.may_work = database, executor, poll_seconds, may_work
-        self.running = set[str]()
+        self.running, self.begun = set[str](), set[str]()
 
     def start(self, jobs: list[Job]) -> None:
         serializer = DBOSPortableJSONSerializer()
@@ -69,8 +69,8 @@ class Engine:
             DBOS.register_queue(job.kind, worker_concurrency=1, polling_interval_sec=self.poll_seconds)
 
     def stop(self, drain_seconds: int) -> None:
-        """Takes no more work and gives what was begun `drain_seconds` to end."""
-        DBOS.destroy(workflow_completion_timeout_sec=drain_seconds)
+        """Takes no more work and gives what was begun `drain_seconds` to end, if anything was."""
+        DBOS.destroy(workflow_completion_timeout_sec=drain_seconds if self.begun else 0)
 
 
 def _register(job: Job, engine: Engine, source: SQLAlchemyDatasource) -> None:
@@ -82,9 +82,11 @@ def _register(job: Job, engine: Engine, source: SQLAlchemyDatasource) -> None:
 
     @DBOS.step(name=f"{job.kind}.compute")  # type: ignore[untyped-decorator]
     def compute(subject: str) -> dict[str, Any]:
+        workflow_id = str(DBOS.workflow_id)
         while not outlast(engine.may_work):
             time.sleep(PAUSE_SECONDS)
-        return _attempt(job, database, job_of(str(DBOS.workflow_id)), subject)
+        engine.begun.add(workflow_id)
+        return _attempt(job, database, job_of(workflow_id), subject)
 
     @source.transaction(name=f"{job.kind}.conclude", isolation_level=isolation)  # type: ignore[untyped-decorator]
     def conclude(subject: str, outcome: dict[str, Any]) -> bool:
@@ -110,6 +112,7 @@ def _register(job: Job, engine: Engine, source: SQLAlchemyDatasource) -> None:
             return conclude_or_bury(subject, compute(subject))
         finally:
             running.discard(workflow_id)
+            engine.begun.discard(workflow_id)
 
 
 def _attempt(job: Job, database: Database, job_id: str, subject: str) -> dict[str, Any]:

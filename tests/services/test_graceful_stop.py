@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 import sqlalchemy as sa
-from service_processes import running
+from service_processes import await_result, running
 from service_requests import case, film, post, request_of
 
+from services.artifacts import facts
 from services.db import Database
 from services.tables import CaseRow, WorkerRow
 
@@ -69,6 +70,39 @@ def test_worker_that_is_stopped_amid_its_work_hands_it_back(tiny_artifact: Path,
     database.close()
     assert (begun, living) == ([], [])
     assert '"event": "worker stopped"' in worker.log.read_text()
+
+
+@pytest.mark.slow
+def test_worker_whose_model_was_stopped_has_nothing_to_end_and_loses_nothing(
+    tiny_artifact: Path, tmp_path: Path
+) -> None:
+    data, digest = tmp_path / "data", facts.read(tiny_artifact).digest
+    switch = f"/v1/models/{digest}/switch"
+    with (
+        running("serve", data, tiny_artifact, "--no-worker", "--port", "0") as service,
+        httpx.Client(base_url=service.url(), timeout=30) as client,
+    ):
+        assert client.put(switch, json={"stopped": True, "reason": "precaution"}).status_code == 200
+        case_id = post(client, case()).json()["id"]
+        with running("worker", data, tiny_artifact, CLINIMM_DRAIN_SECONDS="600") as worker:
+            await_pending(data)
+            assert worker.stop() == 0
+        assert client.put(switch, json={"stopped": False, "reason": "cleared"}).status_code == 200
+        with running("worker", data, tiny_artifact):
+            assert await_result(client, case_id)["state"] == "done"
+
+
+def await_pending(data: Path, seconds: float = 60) -> None:
+    """Until a worker has taken a job."""
+    database, deadline = Database(f"sqlite:///{data / 'clinimm.db'}"), time.monotonic() + seconds
+    query = sa.text("SELECT count(*) FROM workflow_status WHERE status = 'PENDING'")
+    while True:
+        with database.read() as session:
+            if session.scalar(query):
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    database.close()
 
 
 def raw(url: httpx.URL, key: str) -> tuple[bytes, bytes]:

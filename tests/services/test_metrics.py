@@ -98,7 +98,7 @@ def test_age_of_the_queue_is_not_negative_though_the_clock_goes_back(
 
 def test_events_are_counted_once_each(database: Database) -> None:
     seconds = iter(range(0, 10_000, 60))
-    stock = Stock(database, clock=lambda: float(next(seconds)))
+    stock = Stock(database, "", clock=lambda: float(next(seconds)))
     for rounds in range(1, 5):
         with database.write() as session:
             for word in "ab" * 400:
@@ -109,7 +109,7 @@ def test_events_are_counted_once_each(database: Database) -> None:
 
 def test_database_that_is_away_leaves_the_rest(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    metrics = Metrics(database, Uploads(1))
+    metrics = Metrics(database, Uploads(1), "")
     metrics.note("GET", "/healthz", 200, 0.1)
     found = told(metrics.exposition().decode())
     database.close()
@@ -122,7 +122,7 @@ def test_many_cases_are_counted_rightly_and_told_at_once(
     database: Database, record_property: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(database, 100_000)
-    metrics, spent = Metrics(database, Uploads(1)), list[float]()
+    metrics, spent = Metrics(database, Uploads(1), ""), list[float]()
     for _ in range(5):
         started = time.perf_counter()
         found = told(metrics.exposition().decode())

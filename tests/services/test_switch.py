@@ -68,10 +68,12 @@ def test_a_case_is_taken_while_the_model_is_stopped_and_no_answer_is_asked_for_a
     assert told(ward.ask("feed", "GET", there)) == (503, "model_stopped", "60")
     again = ward.ask("feed", "POST", there, headers={"Idempotency-Key": uuid.uuid4().hex})
     assert told(again) == (503, "model_stopped", "60")
+    assert "clinimm_model_stopped 1.0" in ward.ask("feed", "GET", "/metrics").text
     [shown] = ward.ask("feed", "GET", "/v1/models").json()["models"]
     assert (shown["switch"]["stopped"], shown["switch"]["reason"]) == (True, "precaution")
     assert turn(ward, "ann", digest, False, "cleared").status_code == 200
     assert ward.ask("feed", "GET", there).json()["state"] == "pending"
+    assert "clinimm_model_stopped 0.0" in ward.ask("feed", "GET", "/metrics").text
 
 
 def test_who_may_not_or_means_nothing_stops_nothing(ward: Ward, described_model: Path) -> None:
