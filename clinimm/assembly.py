@@ -67,7 +67,7 @@ def architectures_of(network: Network) -> dict[str, Mapping[str, Any]]:
 def members_record(committee: Committee) -> dict[str, Any]:
     """What members there are beyond the config's word, and in which shapes, as JSON types."""
     learner = committee.learner
-    heads = [] if learner is None else [_head_record(head) for head in learner.heads if isinstance(head, Head)]
+    heads = [] if learner is None else [head_record(head) for head in learner.heads if isinstance(head, Head)]
     return {
         "learner": {} if learner is None else {"heads": heads},
         "readout": all(net.readout is not None for net in committee.networks),
@@ -87,7 +87,7 @@ def empty_learner(
     """A learner of the recorded shapes, its weights still to come."""
     learner = learner_for(config, preparer, prior)
     if learner is not None:
-        learner.heads.extend(_empty_head(one, learner.sizes, len(prior)) for one in record["heads"])
+        learner.heads.extend(empty_head(one, learner.sizes, len(prior)) for one in record["heads"])
     return learner
 
 
@@ -114,7 +114,8 @@ def fill(committee: Committee, state: Mapping[str, Tensor], *, adapters_only: bo
     committee.load_state_dict(given)
 
 
-def _head_record(head: Head) -> dict[str, Any]:
+def head_record(head: Head) -> dict[str, Any]:
+    """A head's shapes, as JSON types."""
     forests = [forest for forest in head.forests if isinstance(forest, Forest)]
     nets = head.nets
     return {
@@ -127,7 +128,8 @@ def _head_record(head: Head) -> dict[str, Any]:
     }
 
 
-def _empty_head(record: Mapping[str, Any], sizes: Sequence[int], targets: int) -> Head:
+def empty_head(record: Mapping[str, Any], sizes: Sequence[int], targets: int) -> Head:
+    """A head of the recorded shapes, its weights still to come."""
     shape = record["nets"]
     if isinstance(shape, int):  # artifacts from before there were trees alone
         shape = {"nets": shape, "units": record["units"], "rank": record["rank"]}

@@ -1,6 +1,7 @@
 """The learner on fixed features and the committee, which speak as a network does."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load, save
 from small_models import MODALITIES, QUALITIES, VOCABULARY, random_batch, small_network
 
+from clinimm.assembly import empty_head, head_record
 from clinimm.attribution.committee import explain_committee, explain_together
 from clinimm.attribution.explain import explain
 from clinimm.attribution.methods import STRETCHES
@@ -99,6 +101,21 @@ def test_a_head_answers_one_target_as_it_answers_all(learner: FeatureLearner) ->
     for head in learner.heads:
         for target in (0, 1):
             assert torch.equal(head.answering(target)(x)[:, target], head(x)[:, target])
+
+
+@pytest.mark.parametrize("helped", [(True, True), (True, False), (False, False)])
+def test_a_head_is_built_again_from_its_record(learner: FeatureLearner, helped: tuple[bool, bool]) -> None:
+    batch = random_batch(40, seed=6)
+    rows = rows_of(learner, batch, RECIPE, seed=1)
+    nets = fit_nets(rows, rows, learner.sizes, RECIPE, seed=1) if any(helped) else None
+    head = fit_head(nets, rows, helped, RECIPE, seed=1).eval()
+    records = [json.loads(json.dumps(head_record(head)))]
+    if all(helped):  # as it was written before there were trees alone
+        records.append({"forests": records[0]["forests"], **records[0]["nets"]})
+    for record in records:
+        again = empty_head(record, learner.sizes, 2)
+        again.load_state_dict(head.state_dict())
+        assert torch.equal(again.eval()(rows.whole), head(rows.whole))
 
 
 def read_again(network: Network, share: float = 0.5) -> Network:
