@@ -68,7 +68,7 @@ class Committee(nn.Module):
         """`members`, as they stand to a batch of one: the learner hears of it what it hears in `forward`."""
         if self.learner is None:
             return self.members()
-        heard = believed(batch.present, self(batch).trust)
+        heard = believed(batch.present, _mean_trust([net(batch) for net in self.networks]))
         return [*self.members()[:-1], (self.learner.hearing(heard), self.share)]
 
     def tokens(self, batch: Batch, present: Bool[Tensor, "b m"]) -> dict[str, Tokens]:
@@ -90,8 +90,7 @@ class Committee(nn.Module):
     ) -> ModelOutput:
         """The answer from the members' tokens. `present` may hide an input that was encoded."""
         nets = [net.fuse(self.of_member(tokens, i), present, quality) for i, net in enumerate(self.networks)]
-        judged = [one.trust for one in nets if one.trust is not None]
-        trust = torch.stack(judged).mean(0) if judged else None
+        trust = _mean_trust(nets)
         said = [one.logits for one in nets]
         if self.learner is not None:
             heard = believed(present, trust)
@@ -111,6 +110,11 @@ class Committee(nn.Module):
         """The answer for a batch; `present`, if given, can only hide what the batch has."""
         seen = batch.present if present is None else batch.present & present
         return self.fuse(self.tokens(batch, seen), seen, batch.quality)
+
+
+def _mean_trust(nets: Sequence[ModelOutput]) -> Float[Tensor, "b m"] | None:
+    judged = [one.trust for one in nets if one.trust is not None]
+    return torch.stack(judged).mean(0) if judged else None
 
 
 def believed(present: Bool[Tensor, "b m"], trust: Float[Tensor, "b m"] | None) -> Bool[Tensor, "b m"]:
