@@ -20,7 +20,7 @@ analytes = [{ name = "crp", unit = "mg/L" }, { name = "ldh", unit = "U/L" }]
 
 [inputs.urine]
 kind = "tabular"
-encoder = { name = "analytes" }
+encoder = { name = "completed" }
 analytes = [{ name = "protein", unit = "mg/L" }, { name = "glucose", unit = "mg/L" }]
 
 [model]

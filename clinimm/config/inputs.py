@@ -46,7 +46,8 @@ MaxAge = Annotated[float | None, Field(gt=0)]
 class Encoder(Section):
     """Which net encodes a modality. "backbone" is the tower of the run's backbone. `pretrained` is a local directory
     (text) or safetensors file (image); `options` go to the net's constructor. The inputs' defaults, "eigen", "bag" and
-    "analytes", are for cohorts of hundreds; more films can teach a deeper net."""
+    "analytes", are for cohorts of hundreds; more films can teach a deeper net. "completed" keeps from a net which
+    analytes are missing; from few sparse panels it learns less."""
 
     name: str
     pretrained: Path | None = None

@@ -17,7 +17,7 @@ from clinimm.models.image import TRUNKS, build_image_encoder
 from clinimm.models.linear import BagOfWords, EigenImage
 from clinimm.models.network import Network
 from clinimm.models.resampler import PerceiverResampler
-from clinimm.models.tabular import AnalyteEncoder
+from clinimm.models.tabular import AnalyteEncoder, CompletedAnalyteEncoder
 from clinimm.models.text import architecture_of, build_note_encoder, small_bert
 from clinimm.models.towers.base import ImageTower, TextTower, Tower
 from clinimm.types import Kind, Modality
@@ -33,7 +33,10 @@ ENCODERS: dict[Kind, dict[str, str]] = {
         "bag": "latent semantic analysis",
         "backbone": "a backbone's text tower",
     },
-    Kind.TABULAR: {"analytes": "a token per analyte"},
+    Kind.TABULAR: {
+        "analytes": "a token per analyte that is known",
+        "completed": "a token per analyte, a missing one completed",
+    },
 }
 
 
@@ -113,7 +116,8 @@ def _encoder(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:
         return _image(modality, plan, width)
     if modality.kind is Kind.TEXT:
         return _text(modality, plan, width)
-    return AnalyteEncoder(modality.shape[0], width, plan.dropout, **plan.options)
+    analytes = CompletedAnalyteEncoder if plan.name == "completed" else AnalyteEncoder
+    return analytes(modality.shape[0], width, plan.dropout, **plan.options)
 
 
 def _image(modality: Modality, plan: EncoderPlan, width: int) -> Encoder:

@@ -74,12 +74,13 @@ class Completion(nn.Module):
 
     @torch.no_grad()
     def draws(
-        self, values: Float[Tensor, "b p"], known: Bool[Tensor, "b p"], n: int, generator: torch.Generator
+        self, values: Float[Tensor, "b p"], known: Bool[Tensor, "b p"], n: int, generator: torch.Generator | None = None
     ) -> Float[Tensor, "d b p"]:
-        """`n` draws of the unknown features given the known, in units of `scale` about the mean."""
+        """`n` draws of the unknown features given the known, in units of `scale` about the mean. By a `generator` of
+        the CPU or, without, by torch's own."""
         expected = self.forward(values, known)
         noise = torch.linalg.cholesky(self.covariance.double()).float()
-        whole = torch.randn(n, *values.shape, generator=generator) @ noise.T
+        whole = torch.randn(n, *values.shape, generator=generator).to(noise) @ noise.T
         # Matheron's rule: a draw of all, moved by what its known part says of its unknown one.
         moved = whole - torch.einsum("bpq,dbq->dbp", self.gain(known), torch.where(known, whole, 0.0))
         return torch.where(known, expected, expected + moved)

@@ -195,6 +195,7 @@ class FeatureLearner(nn.Module):
         filled = values.expand(draws, -1).clone()
         filled[:, mine] = (drawn + self.completion.mean)[:, mine]
         seen = known.expand(draws, -1).clone()
-        seen[:, mine] = torch.rand(draws, mine.stop - mine.start, generator=generator) < self.availability[mine]
+        lots = torch.rand(draws, mine.stop - mine.start, generator=generator)
+        seen[:, mine] = lots.to(seen.device) < self.availability[mine]
         x = self.completion(filled, seen)
         return torch.stack([head(x) for head in self.heads]).mean(0)

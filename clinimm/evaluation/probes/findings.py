@@ -180,6 +180,8 @@ class _Target:
         value = self._estimate(_correlation_given(self.labels[rows], model, gaps), rows)
         says = f"Given another case's gaps in {table}, the model's logit moves with what the gaps alone say: "
         says += f"correlation {_number(value, signed=True)} within a label, 0 for a model that reads values alone."
+        if value.low is not None and value.low > 0:
+            says += f' With inputs.{table}.encoder.name = "completed" its nets would not see them.'
         return Finding("gaps followed", table, FOLLOWS, int(rows.sum()), value, says)
 
     def _estimate(self, statistic: Statistic, rows: Bool[np.ndarray, " n"]) -> Estimate:
