@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from clinimm.types import Attribution, Case
 
 TOLERANCE, MOST = 0.01, 400
 ROWS, ROWS_OF_LARGE = 64, 8  # that Captum runs at once: all members' graphs are held together
+WARM = 3  # times that small nets are timed: a worker explains one case after another
 Asked = list[tuple[float, Question]]
 Maps = Mapping[str, np.ndarray]
 
@@ -58,18 +60,18 @@ def _of_case(predictor: Predictor, batch: Batch, is_large: bool) -> dict[str, fl
     targets = {name: place for place, name in enumerate(predictor.config.target_names)}
     members = network.members_for(batch)
     plain = [_asked(members, batch, place) for place in targets.values()]
-    forward = _run(lambda: _forward(predictor, batch), 5)
+    forward, repeats = _run(lambda: _forward(predictor, batch), 5), 1 if is_large else WARM
     runs = {
         "our Shapley": _run(lambda: _shapley(members, batch), 5),
         "Captum's Shapley": _run(lambda: _captum_shapley(predictor, batch)),
-        "our explanation": _run(lambda: _explained(network, batch, targets)),
+        "our explanation": _run(lambda: _explained(network, batch, targets), repeats),
     }
     if not is_large:
-        runs["our explanation, checked"] = _run(lambda: explain_checked(network, batch, targets, care))
+        runs["our explanation, checked"] = _run(lambda: explain_checked(network, batch, targets, care), repeats)
     ours: list[Attribution] = runs["our explanation"].value
     changes = [one.logit - one.baseline_logit for one in ours]
     rows = ROWS_OF_LARGE if is_large else ROWS
-    theirs = [_captum(asked, change, rows) for asked, change in zip(plain, changes, strict=True)]
+    theirs = [_captum(asked, change, rows, repeats) for asked, change in zip(plain, changes, strict=True)]
     steps = [count for count, _ in theirs]
     runs["Captum's maps alone"] = Run(
         sum(run.seconds for _, run in theirs), max(run.megabytes for _, run in theirs), None
@@ -131,11 +133,12 @@ def _ends(asked: Asked) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     return tuple(one for one, _ in flat), tuple(one for _, one in flat)
 
 
-def _captum(asked: Asked, change: float, rows: int) -> tuple[int, Run]:
+def _captum(asked: Asked, change: float, rows: int, repeats: int) -> tuple[int, Run]:
     """The fewest doublings of 50 steps with which Captum's maps add up, and what they cost and sum to."""
     steps = 50
     while True:
-        run = _run(lambda: sum(float(values.sum(dtype=np.float64)) for values in _maps(asked, steps, rows).values()))  # noqa: B023
+        maps = partial(_maps, asked, steps, rows)
+        run = _run(lambda: sum(float(values.sum(dtype=np.float64)) for values in maps().values()), repeats)  # noqa: B023
         if abs(run.value - change) <= allowed(change, TOLERANCE) or steps >= MOST:
             return steps, run
         steps *= 2
