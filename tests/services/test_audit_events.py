@@ -17,16 +17,10 @@ from services.audit.verify import verify
 from services.blobs import Blobs
 from services.cli import cli
 from services.db import Database
-from services.jobs.prepare import prepared
 from services.tables import EventRow
 
 WRITERS, EACH = 32, 6
 Tamper = Callable[[sa.Connection], object]
-
-
-@pytest.fixture
-def database(database_url: str) -> Database:
-    return prepared(database_url)
 
 
 def wrote(database: Database, number: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from service_processes import new_database
 from service_requests import case, cohort_film, damaged_film, film, post
@@ -237,8 +237,11 @@ def test_one_changed_value_in_any_column_of_any_table_is_named(ward: Ward) -> No
 @given(data=st.data())
 def test_one_turned_bit_of_any_stored_value_is_named(ward: Ward, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(places(ward.database)))
-    with changed(ward.database, place, data.draw(st.integers(0, 40_000))) as name:
-        found = told(ward)
+    try:
+        with changed(ward.database, place, data.draw(st.integers(0, 40_000))) as name:
+            found = told(ward)
+    except sa.exc.IntegrityError:
+        reject()  # another row has that key: the database does not take it
     assert any(name in line.split("\t")[1] for line in found), found
     assert told(ward) == set()
 
