@@ -81,7 +81,7 @@ def trained(config: Config, fold: Prepared, seed: int) -> Network:
     network.fit_encoders(fold.parts["train"])
     train = fold.parts["train"]
     learned = train.rows(train.target_mask.any(1).nonzero()[:, 0])
-    data = Fold(learned, fold.parts["val"], patients(fold.splits.val), config.target_names)
+    data = Fold(learned, fold.parts["val"], patients(fold.splits.val), config.target_names, fold.preparer.looks)
     with tempfile.TemporaryDirectory() as scratch:
         fit(
             network, data, replace(plan_of(config), seed=seed), Fabric(accelerator="cpu", devices=1),
@@ -101,7 +101,7 @@ def answered(config: Config, fold: Prepared, seed: int) -> Out:
     probabilities = {s: calibrator.apply(test.logits[s], test.patterns(s)) for s in test.logits}
     generator = torch.Generator().manual_seed(seed)
     batch = fold.parts["test"]
-    kinds = {"noise": spoil(batch, generator), "swap": swapped(batch, generator)}
+    kinds = {"noise": spoil(batch, generator, fold.preparer.looks), "swap": swapped(batch, generator)}
     spoilt = {kind: np.concatenate([against(network, batch, odd, i) for i in range(len(network.modalities))])
               for kind, odd in kinds.items()}  # fmt: skip
     return Out(test, probabilities, spoilt, seconds)

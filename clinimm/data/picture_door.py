@@ -87,6 +87,11 @@ class PictureDoor:
             raise look.blank
         return look.pixels, look.flags
 
+    def looks(self, values: Float[Tensor, "1 ..."]) -> Float[Tensor, " q"]:
+        """The quality of a picture as far as its standardized pixels on the model's grid tell it."""
+        pixels = (values[0] * self.std + self.mean).clamp(0, 1)
+        return picture_quality(pixels, pixels, {})
+
     def look(self, given: ImageFile) -> Look:
         size = self.modality.shape[1:]
         scan = self.sandbox.read(given.paths, self.window, at_least=_ENOUGH * max(size))

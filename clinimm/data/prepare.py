@@ -16,6 +16,7 @@ from clinimm.data.panel_door import PanelDoor
 from clinimm.data.picture_door import PictureDoor
 from clinimm.data.quality import QUALITIES
 from clinimm.data.quality.age import AGE, age_quality
+from clinimm.data.quality.moved import Looks
 from clinimm.data.seen import Seen
 from clinimm.errors import DamagedInput, InputError
 from clinimm.features.shelf import Shelf
@@ -37,6 +38,11 @@ class Preparer:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         return tuple(door.modality for door in self.doors.values())
+
+    @property
+    def looks(self) -> dict[str, Looks]:
+        """How good a picture on the model's grid looks, for each modality of pictures."""
+        return {name: door.looks for name, door in self.doors.items() if isinstance(door, PictureDoor)}
 
     def prepare(self, case: Case) -> Batch:
         """The case as a batch of one. Reads its files; an input that cannot be used is absent, its state says why."""

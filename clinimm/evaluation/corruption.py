@@ -16,6 +16,7 @@ from torch import Tensor
 from clinimm import metrics
 from clinimm.batch import Batch, ModalityBatch, ModelOutput
 from clinimm.bootstrap import Estimate, Weights, estimate, resampled
+from clinimm.data.quality.moved import Looks, moved
 from clinimm.types import Kind, Modality
 
 SDS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -24,7 +25,6 @@ SIGMAS = (0.0, 0.01, 0.02, 0.04, 0.08)
 MOST_CASES = 512
 _ROWS = 64
 
-Measure = Callable[[Tensor], Tensor]
 Apply = Callable[[Float[np.ndarray, "n k"], Bool[np.ndarray, "n m"]], Float[np.ndarray, "n k"]]
 
 
@@ -108,14 +108,14 @@ def corrupt(
     patient_ids: Sequence[str],
     apply: Apply,
     *,
-    measured: Mapping[str, Measure] | None = None,
+    looks: Mapping[str, Looks] | None = None,
     seed: int = 0,
     most: int = MOST_CASES,
 ) -> tuple[Corrupted, ...]:
     """Every input of the model, corrupted in every way of its kind, on at most `most` cases drawn by the seed.
 
-    `apply` turns logits into probabilities, given which inputs each case has. `measured` tells how the quality of a
-    picture is measured: the gate then hears of the change as it would from the file."""
+    `apply` turns logits into probabilities, given which inputs each case has. With `looks`, the gate hears how the
+    pictures of a modality look then, as it would from the file."""
     found = []
     for place, modality in enumerate(model.modalities):
         others = batch.present.clone()
@@ -130,7 +130,7 @@ def corrupt(
         for way in WAYS[modality.kind]:
             worse = way.apply(part.modalities[modality.name], torch.Generator().manual_seed(seed))
             said = [
-                _answers(model, _with(part, modality.name, one, (measured or {}).get(modality.name)), part.present)
+                _answers(model, _with(part, modality.name, one, (looks or {}).get(modality.name)), part.present)
                 for one in worse
             ]
             found.append(
@@ -246,12 +246,10 @@ def blurred(pictures: Float[Tensor, "b c *hw"], sigma: float) -> Float[Tensor, "
     return pictures
 
 
-def _with(batch: Batch, name: str, part: ModalityBatch, measure: Measure | None) -> Batch:
-    """The batch with one input spoilt. Its measured quality moves by as much as the spoiling moves what is measured."""
-    if measure is not None:
-        before = torch.stack([measure(one) for one in batch.modalities[name].values])
-        moved = torch.stack([measure(one) for one in part.values]) - before
-        part = replace(part, quality=part.quality + F.pad(moved, (0, part.quality.shape[1] - moved.shape[1])))
+def _with(batch: Batch, name: str, part: ModalityBatch, looks: Looks | None) -> Batch:
+    """The batch with one input spoilt."""
+    if looks is not None:
+        part = replace(part, quality=moved(part.quality, batch.modalities[name].values, part.values, looks))
     return Batch(batch.case_ids, {**batch.modalities, name: part}, batch.targets, batch.target_mask)
 
 

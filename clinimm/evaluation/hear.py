@@ -2,18 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
 from rich.console import Console
-from torch import Tensor
 
 from clinimm.attribution.checked import Care
 from clinimm.batch import Batch
-from clinimm.data.picture_door import PictureDoor
 from clinimm.data.prepare import prepare_all
-from clinimm.data.quality.picture import picture_quality
 from clinimm.evaluation.answers import Answers, attributes_of
 from clinimm.evaluation.corruption import Corrupted, corrupt
 from clinimm.evaluation.embeddings import networks_of, spaces_of
@@ -123,18 +119,9 @@ def _spoilt(predictor: Predictor, cases: Sequence[Case], batch: Batch, seed: int
     def probabilities(logits: Float[np.ndarray, "n k"], present: Bool[np.ndarray, "n m"]) -> Float[np.ndarray, "n k"]:
         return predictor.calibrator.apply(logits, patterns(present, subset_name(names), names))
 
-    measured = {
-        name: partial(_looks, door) for name, door in predictor.preparer.doors.items() if isinstance(door, PictureDoor)
-    }
     ids = [case.patient_id for case in cases]
     with evaluating(predictor.network):
-        return corrupt(predictor.network, batch, ids, probabilities, measured=measured, seed=seed)
-
-
-def _looks(door: PictureDoor, values: Float[Tensor, "1 ..."]) -> Float[Tensor, " q"]:
-    """The quality of a picture as far as its pixels on the model's grid tell it."""
-    pixels = (values[0] * door.std + door.mean).clamp(0, 1)
-    return picture_quality(pixels, pixels, {})
+        return corrupt(predictor.network, batch, ids, probabilities, looks=predictor.preparer.looks, seed=seed)
 
 
 def _opinions(

@@ -1,9 +1,9 @@
 """The members of a committee, each trained without one fold of the patients, and their answers to exactly these."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from clinimm.batch import Batch
+from clinimm.data.quality.moved import Looks
 from clinimm.data.split import Splits, patient_folds
 from clinimm.inference import score_subsets
 from clinimm.models.committee import Committee
@@ -61,12 +62,13 @@ def held_out(splits: Splits, folds: int, seed: int) -> list[Held]:
 
 @dataclass(frozen=True)
 class Development:
-    """The cases that a committee is made from, and how they are parted."""
+    """The cases that a committee is made from, how they are parted, and how their pictures are measured."""
 
     batch: Batch
     patients: tuple[str, ...]
     targets: tuple[str, ...]
     parts: tuple[Held, ...]
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
     def rows(self, chosen: Sequence[int], *, labeled: bool = False) -> Batch:
         batch = self.batch.rows(torch.tensor(chosen, dtype=torch.long))
@@ -105,7 +107,8 @@ def train_committee(
         network = build()
         learned = development.rows(part.learned, labeled=True)
         network.fit_encoders(learned)
-        fold = Fold(learned, development.rows(part.held), development.patients_of(part.held), development.targets)
+        held, patients = development.rows(part.held), development.patients_of(part.held)
+        fold = Fold(learned, held, patients, development.targets, development.looks)
         mine = hashlib.sha256(f"{fingerprint} {number} {len(development.parts)}".encode()).hexdigest()
         fit(
             network, fold, replace(plan, seed=plan.seed + number), fabric, folder=folder / f"{number}",

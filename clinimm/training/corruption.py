@@ -1,12 +1,14 @@
 """Inputs spoilt on purpose, so that the gate learns to doubt what is not what it should be.
 
 Spoilt means that nothing is left in it that could be read: noise, one color, its parts in another order, and for a
-picture a smear of it or one drowned in noise. How good the
-input looks (its quality features) is moved at random in half of the cases: a spoilt film often looks odd, not always.
+picture a smear of it or one drowned in noise. How good a picture looks (its quality features) is measured again in
+half of the cases, as it would be from its file; in the others it looks as before, so that its tokens must tell, too.
+The quality of other inputs is moved at random in half of the cases.
 
 After the image corruptions of Hendrycks and Dietterich 2019 at their strongest, and, for what they teach, outlier
 exposure (Hendrycks, Mazeika and Dietterich 2019)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, adaptive_avg_pool3d, interpolate
 
 from clinimm.batch import Batch, ModalityBatch, Tokens
+from clinimm.data.quality.moved import Looks, moved
 from clinimm.models.fusions.doubt import AGES
 
 _PUSH = 2.0
@@ -23,13 +26,13 @@ _SMEARED = 6  # what is left of a picture a side
 _DROWNED = 2.0  # noise in standard deviations of the picture
 
 
-def spoil(batch: Batch, generator: torch.Generator) -> Batch:
-    """The batch with every present input spoilt."""
-    parts = {name: _spoilt(part, generator) for name, part in batch.modalities.items()}
+def spoil(batch: Batch, generator: torch.Generator, looks: Mapping[str, Looks] | None = None) -> Batch:
+    """The batch with every present input spoilt; `looks` measures the pictures of a modality."""
+    parts = {name: _spoilt(part, generator, (looks or {}).get(name)) for name, part in batch.modalities.items()}
     return replace(batch, modalities=parts)
 
 
-def _spoilt(part: ModalityBatch, generator: torch.Generator) -> ModalityBatch:
+def _spoilt(part: ModalityBatch, generator: torch.Generator, looks: Looks | None) -> ModalityBatch:
     rows = part.present.nonzero()[:, 0]
     if not len(rows):
         return part
@@ -42,8 +45,12 @@ def _spoilt(part: ModalityBatch, generator: torch.Generator) -> ModalityBatch:
     if encoded is not None:
         odd = spoilt_numbers(encoded.values[rows], generator)
         encoded = Tokens(encoded.values.index_copy(0, rows, odd), encoded.mask)
-    quality = part.quality.index_copy(0, rows, _moved(part.quality[rows], generator))
-    return replace(part, values=values, quality=quality, encoded=encoded)
+    before = part.quality[rows]
+    if looks is None:
+        quality = _pushed(before, generator)
+    else:
+        quality = _measured(before, part.values[rows], values[rows], looks, generator)
+    return replace(part, values=values, quality=part.quality.index_copy(0, rows, quality), encoded=encoded)
 
 
 def spoilt_numbers(values: Float[Tensor, "r ..."], generator: torch.Generator) -> Float[Tensor, "r ..."]:
@@ -81,9 +88,18 @@ def spoilt_words(values: Int[Tensor, "r n"], generator: torch.Generator) -> Int[
     return kinds[chosen, torch.arange(len(values), device=values.device)]
 
 
-def _moved(quality: Float[Tensor, "r q"], generator: torch.Generator) -> Float[Tensor, "r q"]:
+def _pushed(quality: Float[Tensor, "r q"], generator: torch.Generator) -> Float[Tensor, "r q"]:
     """Half of the rows pushed by about twice the spread of all, but for the age."""
     push = _PUSH * torch.randn(quality.shape, generator=generator).to(quality)
     half = (torch.rand(len(quality), 1, generator=generator) < 0.5).to(quality)
-    moved = quality + half * push * (quality.std(0, correction=0) + 0.1)
-    return torch.cat([moved[:, :-AGES], quality[:, -AGES:]], dim=1)
+    pushed = quality + half * push * (quality.std(0, correction=0) + 0.1)
+    return torch.cat([pushed[:, :-AGES], quality[:, -AGES:]], dim=1)
+
+
+def _measured(
+    quality: Float[Tensor, "r q"], before: Float[Tensor, "r c ..."], after: Float[Tensor, "r c ..."], looks: Looks,
+    generator: torch.Generator,
+) -> Float[Tensor, "r q"]:  # fmt: skip
+    """Half of the rows as the pictures look now."""
+    half = (torch.rand(len(quality), generator=generator) < 0.5).nonzero()[:, 0].to(quality.device)
+    return quality.index_copy(0, half, moved(quality[half], before[half], after[half], looks))

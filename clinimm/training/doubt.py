@@ -3,6 +3,7 @@
 It comes last, and nothing else moves: what to believe is best learned on a few epochs, whom to doubt on many, and an
 answer to inputs as they should be stays as it was judged."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from clinimm.batch import Batch
+from clinimm.data.quality.moved import Looks
 from clinimm.inference import evaluating
 from clinimm.models.fusions.doubt import BELIEVED, Doubt, Judge, evidence
 from clinimm.models.network import Network
@@ -22,17 +24,19 @@ _SOUND = 4.0  # how much worse it is to doubt a sound input than to believe a sp
 _WRONGLY, _LEAST = 0.05, 0.0  # at most this share of sound inputs not seen in training has a lower logit of trust
 
 
-def learn_doubt(network: Network, train: Batch, held: Batch, *, draws: int, seed: int) -> None:
+def learn_doubt(
+    network: Network, train: Batch, held: Batch, looks: Mapping[str, Looks], *, draws: int, seed: int
+) -> None:
     """Fits `network.fusion.doubt`, if there is one, on the training cases as they are and spoilt `draws` times; then
     lifts the trust in each input until nearly all of the `held` ones, which are sound but were not learned from, are
-    believed. The encoders run 1 + `draws` times over the training cases."""
+    believed. `looks` measures spoilt pictures. The encoders run 1 + `draws` times over the training cases."""
     doubt = network.fusion.doubt
     if not isinstance(doubt, Doubt) or not draws:
         return
     generator = torch.Generator().manual_seed(seed)
     with evaluating(network):
         sound, unseen = looked_at(network, train), looked_at(network, held)
-        spoilt = [looked_at(network, spoil(train, generator)) for _ in range(draws)]
+        spoilt = [looked_at(network, spoil(train, generator, looks)) for _ in range(draws)]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for i, judge in enumerate(doubt.judges):

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from clinimm.batch import Batch
 from clinimm.data.augment import augment
+from clinimm.data.quality.moved import Looks
 from clinimm.errors import TrainingError
 from clinimm.inference import score_subsets
 from clinimm.metrics import auroc, log_loss
@@ -66,12 +67,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Fold:
-    """Prepared cases to train and to judge on; `patients` are those of `val`."""
+    """Prepared cases to train and to judge on; `patients` are those of `val`; `looks` measures their pictures."""
 
     train: Batch
     val: Batch
     patients: tuple[str, ...]
     targets: tuple[str, ...]
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
 
 def fit(
@@ -103,7 +105,7 @@ def fit(
         fabric.barrier()
         on_epoch(figures)
     network.load_learned(best)
-    learn_doubt(network, fold.train, fold.val, draws=plan.spoilt, seed=plan.seed)
+    learn_doubt(network, fold.train, fold.val, fold.looks, draws=plan.spoilt, seed=plan.seed)
     return standing.history
 
 

@@ -87,7 +87,7 @@ def train(
     parts = with_features(parts, build(), cached_inputs(config), features or out / "features", fabric, console)
     development = Development(
         Batch.cat([parts["train"], parts["val"]]), patients(cases), config.target_names,
-        tuple(held_out(splits, config.committee.folds, config.run.seed)),
+        tuple(held_out(splits, config.committee.folds, config.run.seed)), preparer.looks,
     )  # fmt: skip
     ledger = opened_ledger(config, out, label) if fabric.is_global_zero else None
     with Tracker(

@@ -117,7 +117,7 @@ def test_the_gate_hears_of_the_change_in_quality():
     batch = random_batch(8, present=torch.ones(8, 3, dtype=torch.bool))
     kept = {name: batch.modalities[name] for name in ("labs", "cxr")}
     small = type(batch)(batch.case_ids, kept, batch.targets, batch.target_mask)
-    corrupt(Hears(0.3), small, ids(small), apply, measured={"cxr": lambda values: values.std()[None]})
+    corrupt(Hears(0.3), small, ids(small), apply, looks={"cxr": lambda values: values.std()[None]})
     before = small.modalities["cxr"].quality
     noisy = heard[-10]  # five of noise, then five of blur, are the last ten: the first has no noise
     assert torch.allclose(noisy, before)

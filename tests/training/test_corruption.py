@@ -39,10 +39,24 @@ def test_what_is_absent_or_unknown_stays_so_when_all_is_spoilt(n: int, seed: int
             assert torch.equal(part.values[~before.mask], before.values[~before.mask])
 
 
+def test_a_spoilt_picture_looks_in_half_of_the_cases_as_it_is_measured_and_else_as_before() -> None:
+    batch = random_batch(60)
+    looks = {"cxr": lambda picture: torch.stack([picture.mean(), picture.std(correction=0)])}
+    spoilt = spoil(batch, torch.Generator().manual_seed(0), looks).modalities["cxr"]
+    before = batch.modalities["cxr"]
+    moved = (spoilt.quality != before.quality).any(1)
+    assert 0.2 < moved[before.present].float().mean() < 0.8
+    assert not moved[~before.present].any()
+    change = torch.stack([looks["cxr"](one) for one in spoilt.values[moved]])
+    change -= torch.stack([looks["cxr"](one) for one in before.values[moved]])
+    torch.testing.assert_close(spoilt.quality[moved, :2], before.quality[moved, :2] + change)
+    assert torch.equal(spoilt.quality[:, 2:], before.quality[:, 2:])
+
+
 def test_learning_to_doubt_moves_nothing_else() -> None:
     network, batch = small_network(), random_batch(12)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    learn_doubt(network, batch, random_batch(6, seed=1), draws=1, seed=0)
+    learn_doubt(network, batch, random_batch(6, seed=1), {}, draws=1, seed=0)
     changed = {name for name, weight in network.state_dict().items() if not torch.equal(weight, before[name])}
     assert changed
     assert {name.rpartition("judges")[0] for name in changed} == {"fusion.doubt."}
